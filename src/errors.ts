@@ -1,0 +1,55 @@
+/** Every failure that the domain can name. `http/problem.ts` maps each code to a status and a title. */
+export type ErrorCode =
+  // requests
+  | 'bad-request'
+  | 'not-found'
+  | 'method-not-allowed'
+  | 'body-too-large'
+  | 'unsupported-media-type'
+  | 'session-not-found'
+  | 'variant-not-found'
+  | 'segment-not-found'
+  | 'range-not-satisfiable'
+  | 'session-failed'
+  // sources
+  | 'source-unsupported'
+  | 'source-not-found'
+  | 'source-not-regular'
+  | 'source-empty'
+  | 'source-forbidden'
+  | 'source-unreachable'
+  | 'source-http-status'
+  | 'source-no-range'
+  | 'source-changed'
+  | 'source-truncated'
+  | 'source-stalled'
+  // media
+  | 'media-unrecognised'
+  | 'media-damaged'
+  | 'media-not-playable'
+  | 'probe-timeout'
+  | 'segment-timeout'
+  | 'server-closing'
+  | 'internal';
+
+/**
+ * The one error class of the domain. `detail` is a sentence for the person who pressed play: it names the file,
+ * the URL or the field, and holds nothing secret. The original failure travels as `cause`.
+ */
+export class AppError extends Error {
+  readonly code: ErrorCode;
+  readonly detail: string;
+
+  constructor(code: ErrorCode, detail: string, options?: { cause?: unknown }) {
+    super(`${code}: ${detail}`, options);
+    this.name = 'AppError';
+    this.code = code;
+    this.detail = detail;
+  }
+}
+
+/** Any thrown value as an AppError: one of ours as it is, everything else as `internal` with the original as cause. */
+export function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError('internal', 'An unexpected error occurred.', { cause: error });
+}

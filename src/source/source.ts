@@ -1,0 +1,27 @@
+/**
+ * A source: bytes with an identity. Everything above reads media through this interface and knows neither
+ * files nor HTTP.
+ */
+export interface Source extends AsyncDisposable {
+  /** Changes whenever the content may have changed: path+mtime+size, or URL+validator+size. The key of all sharing. */
+  readonly identity: string;
+  /** For messages: the path, or the URL without credentials and query. */
+  readonly label: string;
+  /** The last path component, decoded; may be empty. */
+  readonly name: string;
+  /** Bytes. */
+  readonly size: number;
+  /**
+   * What a read costs. `local`: microseconds, so small reads are welcome. `remote`: a round trip, so readers ask for
+   * few and large ranges; concurrent and repeated reads inside a range that is held or under way cost nothing.
+   */
+  readonly latency: 'local' | 'remote';
+  /**
+   * The bytes from `offset` (inclusive) to `min(offset + length, size)` (exclusive): shorter than `length` only at the end of the source,
+   * empty at or past it. The result may be a view of shared memory: never write to it.
+   * @throws AppError `source-*`; the signal's reason when it aborts (only this wait ends, not work that others share).
+   */
+  read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Hands a result of `read` back for reuse, once nothing refers to it. Optional for the caller, harmless for foreign arrays. */
+  recycle(bytes: Uint8Array): void;
+}
