@@ -6,11 +6,11 @@ export type ErrorCode =
   | 'method-not-allowed'
   | 'body-too-large'
   | 'unsupported-media-type'
+  | 'origin-not-allowed'
   | 'session-not-found'
   | 'variant-not-found'
   | 'segment-not-found'
   | 'range-not-satisfiable'
-  | 'session-failed'
   // sources
   | 'source-unsupported'
   | 'source-not-found'

@@ -1,0 +1,82 @@
+/** The only reader of the environment. */
+
+export interface Config {
+  readonly listen: { readonly host: string; readonly port: number };
+  /** Sessions without any request for this long end. */
+  readonly sessionIdleMs: number;
+  readonly ffmpegBin: string | undefined;
+  readonly ffprobeBin: string | undefined;
+  /** Folders of PATH, in order. */
+  readonly searchPath: readonly string[];
+  readonly debug: boolean;
+}
+
+/** A variable that makes no sense. The message is the whole sentence for the person who set it. */
+export class ConfigError extends Error {}
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** @throws ConfigError naming the variable. */
+export function readConfig(env: Environment): Config {
+  return Object.freeze({
+    listen: Object.freeze(listenAddress(env)),
+    sessionIdleMs: duration(env, 'RAFFI_SESSION_IDLE', 30 * 60_000),
+    ffmpegBin: text(env, 'RAFFI_FFMPEG_BIN'),
+    ffprobeBin: text(env, 'RAFFI_FFPROBE_BIN'),
+    searchPath: Object.freeze(
+      (text(env, 'PATH') ?? '').split(process.platform === 'win32' ? ';' : ':').filter(Boolean),
+    ),
+    debug: flag(env, 'DEBUG', false),
+  });
+}
+
+/** An unset and an empty variable are the same. */
+function text(env: Environment, name: string): string | undefined {
+  return env[name]?.trim() || undefined;
+}
+
+function listenAddress(env: Environment): { host: string; port: number } {
+  const address = text(env, 'RAFFI_SERVER_ADDR');
+  if (address === undefined) {
+    const port = text(env, 'PORT');
+    return { host: '127.0.0.1', port: port === undefined ? 6969 : portNumber('PORT', port) };
+  }
+  const match = /^(?:\[(?<v6>[0-9a-f:.]+)\]|(?<host>[^:[\]]*)):(?<port>\d+)$/i.exec(address);
+  if (!match?.groups) {
+    throw new ConfigError(`RAFFI_SERVER_ADDR must be host:port, :port or [address]:port, but is "${address}".`);
+  }
+  const { v6, host, port } = match.groups;
+  return { host: v6 ?? (host || '::'), port: portNumber('RAFFI_SERVER_ADDR', port as string) };
+}
+
+function portNumber(name: string, value: string): number {
+  const port = Number(value);
+  if (!/^\d+$/.test(value) || port > 65_535) {
+    throw new ConfigError(`${name} must have a port from 0 to 65535, but is "${value}".`);
+  }
+  return port;
+}
+
+const UNITS: Readonly<Record<string, number>> = { '': 1_000, s: 1_000, m: 60_000, h: 3_600_000 };
+
+/** Seconds, or a number with the unit s, m or h. Longer than 24 days is more than a timer can wait. */
+function duration(env: Environment, name: string, otherwise: number): number {
+  const value = text(env, name);
+  if (value === undefined) return otherwise;
+  const match = /^(\d+(?:\.\d+)?)\s*([smh]?)$/i.exec(value);
+  const ms = match ? Number(match[1]) * (UNITS[(match[2] as string).toLowerCase()] as number) : Number.NaN;
+  if (!(ms >= 100 && ms <= 2_000_000_000)) {
+    throw new ConfigError(
+      `${name} must be a time from 0.1s to 500h such as "90", "90s", "30m" or "2h", but is "${value}".`,
+    );
+  }
+  return ms;
+}
+
+function flag(env: Environment, name: string, otherwise: boolean): boolean {
+  const value = text(env, name)?.toLowerCase();
+  if (value === undefined) return otherwise;
+  if (['1', 'true', 'yes', 'on'].includes(value)) return true;
+  if (['0', 'false', 'no', 'off'].includes(value)) return false;
+  throw new ConfigError(`${name} must be true or false, but is "${value}".`);
+}

@@ -1,0 +1,95 @@
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../errors.ts';
+import type { SessionStore } from '../session/session-store.ts';
+import type { Source } from '../source/source.ts';
+import { parseRange } from './range.ts';
+import { Binary, Problem, SessionParams } from './schemas.ts';
+import { useSession, viewerSignal } from './viewer.ts';
+
+const CHUNK = 1024 * 1024;
+
+const TYPES: Readonly<Record<string, string>> = {
+  mkv: 'video/x-matroska',
+  webm: 'video/webm',
+  mp4: 'video/mp4',
+  m4v: 'video/mp4',
+  mov: 'video/quicktime',
+  ts: 'video/mp2t',
+  m2ts: 'video/mp2t',
+  avi: 'video/x-msvideo',
+  m4a: 'audio/mp4',
+  mp3: 'audio/mpeg',
+  flac: 'audio/flac',
+  ogg: 'audio/ogg',
+  opus: 'audio/ogg',
+  wav: 'audio/wav',
+  aac: 'audio/aac',
+};
+
+/** `/sessions/{id}/file`: the source's own bytes, with Range. */
+export function byteRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.route({
+      // HEAD by hand: the framework's own would set the length of an empty body.
+      method: ['GET', 'HEAD'],
+      exposeHeadRoute: false,
+      url: '/sessions/:id/file',
+      config: { media: true },
+      schema: {
+        summary: "The source's bytes, with Range (RFC 9110)",
+        params: SessionParams,
+        response: { '2xx': Binary, default: Problem },
+      },
+      handler: async (request, reply) => {
+        const session = useSession(store, request.params.id, reply);
+        const source = await session.openBytes(viewerSignal(reply));
+        try {
+          return await sendBytes(request, reply, source);
+        } catch (error) {
+          await source[Symbol.asyncDispose]();
+          throw error;
+        }
+      },
+    });
+  };
+}
+
+/** Answers with the source's bytes, and disposes of it when they are sent. */
+async function sendBytes(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply> {
+  const etag = `"${createHash('sha256').update(source.identity).digest('base64url').slice(0, 27)}"`;
+  const extension = source.name.toLowerCase().split('.').at(-1) ?? '';
+  reply.header('etag', etag).header('accept-ranges', 'bytes').header('cache-control', 'no-cache');
+  reply.header('content-type', TYPES[extension] ?? 'application/octet-stream');
+  reply.raw.once('close', () => void source[Symbol.asyncDispose]());
+  if (request.headers['if-none-match']?.split(',').some((tag) => tag.trim() === etag || tag.trim() === '*')) {
+    return reply.code(304).send();
+  }
+  const conditional = request.headers['if-range'];
+  const useRange = conditional === undefined || conditional === etag;
+  const range = useRange ? parseRange(request.headers.range, source.size) : undefined;
+  if (range === 'unsatisfiable') {
+    reply.header('content-range', `bytes */${source.size}`);
+    throw new AppError('range-not-satisfiable', `The file has ${source.size} bytes.`);
+  }
+  const { first, last } = range ?? { first: 0, last: source.size - 1 };
+  if (range) reply.code(206).header('content-range', `bytes ${first}-${last}/${source.size}`);
+  reply.header('content-length', last - first + 1);
+  if (request.method === 'HEAD') return reply.send();
+  return reply.send(
+    Readable.from(chunks(source, first, last + 1, viewerSignal(reply)), { objectMode: false, highWaterMark: CHUNK }),
+  );
+}
+
+/** The bytes from `from` (inclusive) to `to` (exclusive), read as fast as they are taken. */
+async function* chunks(source: Source, from: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  for (let position = from; position < to; ) {
+    const chunk = await source.read(position, Math.min(CHUNK, to - position), signal);
+    if (chunk.length === 0)
+      throw new AppError('source-truncated', `${source.label} ended before its ${source.size} bytes.`);
+    position += chunk.length;
+    yield chunk;
+  }
+}

@@ -1,0 +1,160 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import type { FastifyReply } from 'fastify';
+import { AppError } from '../errors.ts';
+import type { Presentation } from '../presentation/presentation.ts';
+import type { Rendition } from '../presentation/renditions.ts';
+import type { Session } from '../session/session.ts';
+import type { SessionStore } from '../session/session-store.ts';
+import {
+  Binary,
+  MediaPlaylistQuery,
+  Playlist,
+  Problem,
+  RenditionParams,
+  SegmentParams,
+  SessionParams,
+  SliceQuery,
+} from './schemas.ts';
+import { useSession, viewerSignal } from './viewer.ts';
+
+const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
+
+/** Playlists, initialization segments, segments and slices. */
+export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    const config = { media: true };
+    const playlistAnswer = { 200: Playlist, default: Problem };
+    const binaryAnswer = { 200: Binary, default: Problem };
+
+    const whole: [url: string, base: (id: string) => string][] = [
+      ['/sessions/:id/stream.m3u8', () => ''],
+      ['/stream/:id/playlist.m3u8', (id) => `../../sessions/${id}/`],
+    ];
+    for (const [url, base] of whole) {
+      app.get(
+        url,
+        { config, schema: { summary: 'Multivariant playlist', params: SessionParams, response: playlistAnswer } },
+        async (request, reply) => {
+          const session = useSession(store, request.params.id, reply);
+          const presentation = await session.presentation(viewerSignal(reply));
+          const startOffset = Math.min(session.request.startTime, presentation.timeline.duration);
+          const { audioIndex } = session;
+          const text = presentation.multivariantPlaylist({
+            audioIndex,
+            firstSegment: 0,
+            startOffset,
+            base: base(session.id),
+          });
+          return sendPlaylist(reply, text);
+        },
+      );
+    }
+
+    const slices: [url: string, base: string][] = [
+      ['/sessions/:id/stream', ''],
+      ['/sessions/:id/stream/child.m3u8', '../'],
+    ];
+    for (const [url, base] of slices) {
+      app.get(
+        url,
+        {
+          config,
+          schema: {
+            summary: 'A playlist that starts at a slice',
+            params: SessionParams,
+            querystring: SliceQuery,
+            response: playlistAnswer,
+          },
+        },
+        async (request, reply) => {
+          const session = useSession(store, request.params.id, reply);
+          const presentation = await session.presentation(viewerSignal(reply));
+          const { seek, seek_id, force_slice } = request.query;
+          const slice = session.slices.get(seek_id, force_slice === '1', () =>
+            presentation.slice(seek ?? session.request.startTime),
+          );
+          reply.header('x-raffi-slice-start', presentation.segmentStart(slice.segment).toFixed(3));
+          const { audioIndex } = session;
+          const { segment: firstSegment, startOffset } = slice;
+          return sendPlaylist(
+            reply,
+            presentation.multivariantPlaylist({ audioIndex, firstSegment, startOffset, base }),
+          );
+        },
+      );
+    }
+
+    app.get(
+      '/sessions/:id/:rendition/playlist.m3u8',
+      {
+        config,
+        schema: {
+          summary: 'Media playlist',
+          params: RenditionParams,
+          querystring: MediaPlaylistQuery,
+          response: playlistAnswer,
+        },
+      },
+      async (request, reply) => {
+        const session = useSession(store, request.params.id, reply);
+        const presentation = await session.presentation(viewerSignal(reply));
+        const rendition = findRendition(presentation, session, request.params.rendition);
+        return sendPlaylist(
+          reply,
+          presentation.mediaPlaylist(rendition, { firstSegment: request.query.slice ?? 0, startOffset: 0 }),
+        );
+      },
+    );
+
+    app.get(
+      '/sessions/:id/:rendition/:segment',
+      {
+        config,
+        schema: {
+          summary: 'Initialization segment (`init.mp4`) or segment (`{n}.m4s`)',
+          params: SegmentParams,
+          response: binaryAnswer,
+        },
+      },
+      async (request, reply) => {
+        const session = useSession(store, request.params.id, reply);
+        const { rendition: name, segment } = request.params;
+        const number = segmentNumber(segment);
+        const signal = viewerSignal(reply);
+        const presentation = await session.presentation(signal);
+        const rendition = findRendition(presentation, session, name);
+        const bytes =
+          number === undefined
+            ? presentation.initSegment(rendition)
+            : await presentation.segment(rendition, number, signal);
+        if (number !== undefined) session.markStreaming();
+        reply.header('content-type', rendition.track.type === 'video' ? 'video/mp4' : 'audio/mp4');
+        reply.header('cache-control', 'private, max-age=3600');
+        return reply.send(bytes);
+      },
+    );
+  };
+}
+
+function sendPlaylist(reply: FastifyReply, text: string): FastifyReply {
+  // A Buffer, since Fastify adds a charset to the type of a string, which the contract rules out.
+  return reply.header('content-type', PLAYLIST_TYPE).header('cache-control', 'no-cache').send(Buffer.from(text));
+}
+
+function findRendition(presentation: Presentation, session: Session, name: string): Rendition {
+  const rendition = presentation.rendition(name, session.audioIndex);
+  if (rendition) return rendition;
+  const names = presentation.renditions.map((candidate) => candidate.name).join(', ');
+  throw new AppError(
+    'variant-not-found',
+    `There is no variant ${JSON.stringify(name)} here; there are: ${names || 'none'}.`,
+  );
+}
+
+/** The number in `{n}.m4s`; undefined for `init.mp4`. @throws AppError `segment-not-found`. */
+function segmentNumber(name: string): number | undefined {
+  if (name === 'init.mp4') return undefined;
+  const match = /^(0|[1-9]\d{0,8})\.m4s$/.exec(name);
+  if (!match) throw new AppError('segment-not-found', `There is no ${JSON.stringify(name)} here.`);
+  return Number(match[1]);
+}

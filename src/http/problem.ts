@@ -1,0 +1,48 @@
+import type { FastifyReply } from 'fastify';
+import type { AppError, ErrorCode } from '../errors.ts';
+
+/**
+ * What clients see of each error (RFC 9457). Failures of a source or of its media are the server's answer about something behind it, hence
+ * 5xx: the request itself was well-formed.
+ */
+export const PROBLEMS = {
+  'bad-request': { status: 400, title: 'The request is not valid' },
+  'not-found': { status: 404, title: 'There is nothing at this address' },
+  'method-not-allowed': { status: 405, title: 'This address does not know this method' },
+  'body-too-large': { status: 413, title: 'The request body is too large' },
+  'unsupported-media-type': { status: 415, title: 'The request body has an unsupported type' },
+  'origin-not-allowed': { status: 403, title: 'This web page may not control the server' },
+  'session-not-found': { status: 404, title: 'No such session' },
+  'variant-not-found': { status: 404, title: 'No such variant' },
+  'segment-not-found': { status: 404, title: 'No such segment' },
+  'range-not-satisfiable': { status: 416, title: 'The range lies outside the file' },
+  'source-unsupported': { status: 501, title: 'This kind of source is not supported' },
+  'source-not-found': { status: 502, title: 'The source does not exist' },
+  'source-not-regular': { status: 502, title: 'The source is not a regular file' },
+  'source-empty': { status: 502, title: 'The source is empty' },
+  'source-forbidden': { status: 502, title: 'The source may not be read' },
+  'source-unreachable': { status: 502, title: 'The source cannot be reached' },
+  'source-http-status': { status: 502, title: "The source's server refused" },
+  'source-no-range': { status: 502, title: "The source's server cannot send parts of the file" },
+  'source-changed': { status: 502, title: 'The source changed while it was being read' },
+  'source-truncated': { status: 502, title: 'The source is shorter than it said' },
+  'source-stalled': { status: 504, title: 'The source stopped sending' },
+  'media-unrecognised': { status: 502, title: 'The source is not a known video or audio file' },
+  'media-damaged': { status: 502, title: 'The media file is damaged' },
+  'media-not-playable': { status: 501, title: 'Nothing in the file can be played without re-encoding' },
+  'probe-timeout': { status: 504, title: 'The source took too long to open' },
+  'segment-timeout': { status: 504, title: 'The segment took too long to make' },
+  'server-closing': { status: 503, title: 'The server is shutting down' },
+  internal: { status: 500, title: 'Internal error' },
+} as const satisfies Record<ErrorCode, { readonly status: number; readonly title: string }>;
+
+/** Sends an error as `application/problem+json`. */
+export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
+  const { status, title } = PROBLEMS[error.code];
+  return reply
+    .code(status)
+    .header('content-type', 'application/problem+json')
+    .header('cache-control', 'no-store')
+    .serializer((body: unknown) => JSON.stringify(body))
+    .send({ type: `urn:raffi:error:${error.code}`, title, status, detail: error.detail, code: error.code });
+}

@@ -1,0 +1,112 @@
+import type { Readable } from 'node:stream';
+import { type Static, Type } from 'typebox';
+
+/** The schemas of requests and answers: validation, TypeScript types and OpenAPI all come from here. */
+
+export const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.String(),
+    code: Type.String({ description: 'A stable word in kebab case; docs/errors.md lists them.' }),
+  },
+  { description: 'RFC 9457 problem details.' },
+);
+
+const Kind = Type.Enum(['http', 'torrent', 'file', 'local']);
+
+const Quality = Type.Enum(['original', '1080p', '720p', '480p', '360p', 'auto']);
+
+/** Bytes: sent as they are, never serialized. */
+export const Binary = Type.Unsafe<Buffer | Readable>({ type: 'string', format: 'binary' });
+
+/** A playlist: text, but sent as bytes, since its content type must not get a charset. */
+export const Playlist = Type.Unsafe<Buffer>({ type: 'string', description: 'A playlist (RFC 8216).' });
+
+const Seconds = (description: string) => Type.Number({ minimum: 0, description });
+
+export const CreateSession = Type.Object(
+  {
+    source: Type.Optional(Type.String({ description: 'An http(s) URL, a local path or a file:// URL.' })),
+    uri: Type.Optional(Type.String({ description: 'The same as `source`, in the other dialect.' })),
+    kind: Type.Optional(Kind),
+    type: Type.Optional(Kind),
+    startTime: Type.Optional(Seconds('Where to start playing.')),
+    fileIdx: Type.Optional(Type.Integer({ minimum: 0, description: "A torrent's file." })),
+    quality: Type.Optional(Quality),
+  },
+  { description: 'Either `source` or `uri` is needed.' },
+);
+export type CreateSession = Static<typeof CreateSession>;
+
+const Status = Type.Enum(['created', 'metadata', 'probing', 'ready', 'streaming', 'error', 'closed']);
+
+export const SessionCreated = Type.Object({ id: Type.String(), streamUrl: Type.String(), status: Status });
+
+export const StreamInfo = Type.Object({
+  index: Type.Integer({ description: 'Counts within its type.' }),
+  type: Type.Enum(['video', 'audio', 'subtitle']),
+  codec: Type.String(),
+  codecString: Type.Optional(Type.String({ description: 'RFC 6381.' })),
+  language: Type.String({ description: 'Empty when unknown.' }),
+  title: Type.String({ description: 'Empty when it has none.' }),
+  default: Type.Boolean(),
+  forced: Type.Boolean(),
+  delivery: Type.Enum(['copied', 'omitted']),
+  reason: Type.Optional(Type.String({ description: 'Why the track is left out.' })),
+  width: Type.Optional(Type.Integer()),
+  height: Type.Optional(Type.Integer()),
+  frameRate: Type.Optional(Type.Number()),
+  bitDepth: Type.Optional(Type.Integer()),
+  rotation: Type.Optional(Type.Integer({ description: 'Clockwise, degrees.' })),
+  hdr: Type.Optional(Type.String({ description: 'sdr, hdr10, hlg or dolby-vision.' })),
+  channels: Type.Optional(Type.Integer()),
+  sampleRate: Type.Optional(Type.Integer()),
+  bitrate: Type.Optional(Type.Integer()),
+});
+export type StreamInfo = Static<typeof StreamInfo>;
+
+export const SessionInfo = Type.Object({
+  id: Type.String(),
+  source: Type.String(),
+  kind: Type.Enum(['http', 'file']),
+  status: Status,
+  createdAt: Type.String({ format: 'date-time' }),
+  startTime: Type.Number(),
+  quality: Quality,
+  streamUrl: Type.String(),
+  isTorrent: Type.Boolean(),
+  torrentInfoHash: Type.String({ description: 'Empty unless it is a torrent.' }),
+  audioIndex: Type.Integer({ description: 'The default audio track.' }),
+  progress: Type.Number({ description: 'Percent of the source that is at hand.' }),
+  peers: Type.Integer(),
+  downloadSpeed: Type.String(),
+  downloadBytesPerSecond: Type.Number(),
+  name: Type.Optional(Type.String()),
+  fileSize: Type.Optional(Type.Integer()),
+  container: Type.Optional(Type.String()),
+  durationSeconds: Type.Optional(Type.Number()),
+  index: Type.Optional(Type.Enum(['exact', 'grid'], { description: 'Whether segments follow the key frames.' })),
+  chapters: Type.Optional(
+    Type.Array(Type.Object({ startTime: Type.Number(), endTime: Type.Number(), title: Type.String() })),
+  ),
+  availableStreams: Type.Optional(Type.Array(StreamInfo)),
+  error: Type.Optional(Type.String({ description: 'What went wrong, in words.' })),
+  errorCode: Type.Optional(Type.String()),
+});
+export type SessionInfo = Static<typeof SessionInfo>;
+
+export const SessionParams = Type.Object({ id: Type.String() });
+export const RenditionParams = Type.Object({ id: Type.String(), rendition: Type.String() });
+export const SegmentParams = Type.Object({ id: Type.String(), rendition: Type.String(), segment: Type.String() });
+
+export const SliceQuery = Type.Object({
+  seek: Type.Optional(Type.Number({ description: 'Seconds; beyond the end means the end.' })),
+  seek_id: Type.Optional(Type.String({ maxLength: 200 })),
+  force_slice: Type.Optional(Type.String({ description: '`1`: a new slice even for a known seek_id.' })),
+});
+
+export const MediaPlaylistQuery = Type.Object({
+  slice: Type.Optional(Type.Integer({ minimum: 0, description: 'The first segment of the playlist.' })),
+});

@@ -1,0 +1,82 @@
+import type { Track } from '../media/types.ts';
+import type { Presentation } from '../presentation/presentation.ts';
+import type { Session } from '../session/session.ts';
+import type { SessionInfo, StreamInfo } from './schemas.ts';
+
+export function streamUrl(session: Session): string {
+  return `/sessions/${session.id}/stream.m3u8`;
+}
+
+/** What clients are told of a session; without the media fields until its source is opened. */
+export function sessionInfo(session: Session, presentation: Presentation | undefined): SessionInfo {
+  const { request, error } = session;
+  const isTorrent = request.kind === 'torrent';
+  return {
+    id: session.id,
+    source: request.source,
+    kind: request.kind === 'file' ? 'file' : 'http', // the desktop client expects `http` for torrents too
+    status: session.status,
+    createdAt: session.createdAt.toISOString(),
+    startTime: request.startTime,
+    quality: request.quality,
+    streamUrl: streamUrl(session),
+    isTorrent,
+    torrentInfoHash: '',
+    audioIndex: session.audioIndex ?? 0,
+    progress: isTorrent ? 0 : 100,
+    peers: 0,
+    downloadSpeed: '0 B/s',
+    downloadBytesPerSecond: 0,
+    ...(error ? { error: error.detail, errorCode: error.code } : {}),
+    ...(presentation ? mediaFields(session, presentation) : {}),
+  };
+}
+
+function mediaFields(session: Session, presentation: Presentation): Partial<SessionInfo> {
+  const { info } = presentation;
+  return {
+    name: presentation.name,
+    fileSize: presentation.size,
+    container: info.container,
+    durationSeconds: info.duration,
+    index: presentation.indexKind,
+    audioIndex: presentation.defaultAudioIndex(session.audioIndex),
+    chapters: info.chapters.map(({ startTime, endTime, title }) => ({
+      startTime: Math.max(0, startTime - info.startTime),
+      endTime: Math.max(0, endTime - info.startTime),
+      title,
+    })),
+    availableStreams: info.tracks.map((track) => streamInfo(track, presentation)),
+  };
+}
+
+function streamInfo(track: Track, presentation: Presentation): StreamInfo {
+  const copied = presentation.renditions.some((rendition) => rendition.track === track);
+  const reason = track.notCopied ?? 'only one video track is played';
+  return {
+    index: track.index,
+    type: track.type,
+    codec: track.codec,
+    language: track.language ?? '',
+    title: track.title ?? '',
+    default: track.isDefault,
+    forced: track.isForced,
+    delivery: copied ? 'copied' : 'omitted',
+    ...(copied ? {} : { reason: track.type === 'subtitle' ? 'subtitles are not delivered yet' : reason }),
+    ...(track.config ? { codecString: track.config.codecString } : {}),
+    ...(track.bitrate === undefined ? {} : { bitrate: Math.round(track.bitrate) }),
+    ...(track.audio ? { channels: track.audio.channels, sampleRate: track.audio.sampleRate } : {}),
+    ...(track.video ? videoFields(track.video) : {}),
+  };
+}
+
+function videoFields(video: NonNullable<Track['video']>): Partial<StreamInfo> {
+  return {
+    width: video.width,
+    height: video.height,
+    rotation: video.rotation,
+    hdr: video.hdr,
+    ...(video.frameRate === undefined ? {} : { frameRate: video.frameRate }),
+    ...(video.bitDepth === undefined ? {} : { bitDepth: video.bitDepth }),
+  };
+}

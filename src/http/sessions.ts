@@ -1,0 +1,141 @@
+import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
+import { Type } from 'typebox';
+import { AppError } from '../errors.ts';
+import { withDeadline } from '../lib/abort.ts';
+import type { SessionStore } from '../session/session-store.ts';
+import { parseSource } from '../source/spec.ts';
+import { CreateSession, Problem, SessionCreated, SessionInfo, SessionParams } from './schemas.ts';
+import { sessionInfo, streamUrl } from './session-info.ts';
+import { useSession, viewerSignal } from './viewer.ts';
+
+/** How long the session info waits for the probe (contract). */
+const INFO_WAIT_MS = 10_000;
+
+/** `/sessions`, `/sessions/{id}`, `/sessions/{id}/audio`, `/cleanup`. */
+export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.post(
+      '/sessions',
+      {
+        schema: {
+          summary: 'Create a session',
+          body: CreateSession,
+          response: { 201: SessionCreated, default: Problem },
+        },
+      },
+      async (request, reply) => {
+        const session = create(store, request.body);
+        reply.code(201).header('location', `/sessions/${session.id}`);
+        return { id: session.id, streamUrl: streamUrl(session), status: session.status };
+      },
+    );
+
+    app.get(
+      '/sessions',
+      { schema: { summary: 'List sessions', response: { 200: Type.Array(SessionInfo), default: Problem } } },
+      async () => store.list().map((session) => sessionInfo(session, session.opened)),
+    );
+
+    app.get(
+      '/sessions/:id',
+      {
+        config: { media: true },
+        schema: { summary: 'Session info', params: SessionParams, response: { 200: SessionInfo, default: Problem } },
+      },
+      async (request, reply) => {
+        const session = useSession(store, request.params.id, reply);
+        const late = (): Error => new Error('not probed yet');
+        const wait = withDeadline(viewerSignal(reply), INFO_WAIT_MS, late, (signal) => session.presentation(signal));
+        // A failed or slow probe never fails this call: it answers without the media fields.
+        await wait.catch(() => undefined);
+        return sessionInfo(session, session.opened);
+      },
+    );
+
+    app.delete(
+      '/sessions/:id',
+      { schema: { summary: 'End a session', params: SessionParams, response: { 204: Type.Null(), default: Problem } } },
+      async (request, reply) => {
+        await store.remove(request.params.id);
+        return reply.code(204).send(null);
+      },
+    );
+
+    const Index = Type.Object({ index: Type.Integer({ minimum: 0 }) });
+    app.post(
+      '/sessions/:id/audio',
+      {
+        schema: {
+          summary: 'Choose the default audio track',
+          params: SessionParams,
+          body: Index,
+          response: { 200: Type.Object({ audioIndex: Type.Integer() }), default: Problem },
+        },
+      },
+      async (request, reply) => {
+        const session = useSession(store, request.params.id, reply);
+        const { index } = request.body;
+        const { info } = await session.presentation(viewerSignal(reply));
+        if (!info.tracks.some((track) => track.type === 'audio' && track.index === index)) {
+          throw new AppError('bad-request', `body/index: the source has no audio track ${index}.`);
+        }
+        session.audioIndex = index;
+        return { audioIndex: index };
+      },
+    );
+
+    await app.register(cleanupRoutes(store));
+  };
+}
+
+/** `sendBeacon` chooses the content type, so cleanup takes any body, in a scope of its own. */
+function cleanupRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) =>
+      done(null, body),
+    );
+    const Answer = Type.Object({ removed: Type.Integer() });
+    app.route({
+      method: ['POST', 'DELETE'],
+      url: '/cleanup',
+      schema: {
+        summary: 'End one session, or, without an id, those that are idle past the limit',
+        querystring: Type.Object({ id: Type.Optional(Type.String()) }),
+        response: { 200: Answer, default: Problem },
+      },
+      handler: async (request) => {
+        const id = request.query.id ?? idInBody(request.body);
+        if (id === undefined) return { removed: await store.removeIdle() };
+        await store.remove(id);
+        return { removed: 1 };
+      },
+    });
+  };
+}
+
+function idInBody(body: unknown): string | undefined {
+  if (typeof body !== 'string' || body.trim() === '') return undefined;
+  try {
+    const { id } = JSON.parse(body) as { id?: unknown };
+    return typeof id === 'string' ? id : undefined;
+  } catch {
+    throw new AppError('bad-request', 'body: is not JSON; give {"id": "..."}, or ?id= in the address.');
+  }
+}
+
+function create(store: SessionStore, body: CreateSession): ReturnType<SessionStore['create']> {
+  const source = body.source ?? body.uri;
+  if (source === undefined) throw new AppError('bad-request', 'body/source: give the path or URL to play (or `uri`).');
+  const spec = parseSource(source, body.kind ?? body.type);
+  return store.create(
+    {
+      source,
+      kind: spec.kind,
+      startTime: body.startTime ?? 0,
+      quality: body.quality ?? 'auto',
+      ...(body.fileIdx === undefined ? {} : { fileIdx: body.fileIdx }),
+    },
+    spec,
+  );
+}

@@ -1,0 +1,34 @@
+/** Our reader of ISO base media files (ISO/IEC 14496-12) and QuickTime: MP4, MOV, M4A, fragmented MP4. */
+import { AppError } from '../../errors.ts';
+import type { Source } from '../../source/source.ts';
+import type { MediaReader } from '../types.ts';
+import { BoxError, child } from './boxes.ts';
+import { readLayout, Window } from './file-layout.ts';
+import { openProgressive } from './progressive.ts';
+import { parseMovieBox } from './track-box.ts';
+
+export { isIsobmff } from './file-layout.ts';
+
+/**
+ * Opens a file that `isIsobmff` recognises: over a network with three reads at most, besides those that a codec without configuration needs.
+ * The source stays the caller's: dispose it after the reader.
+ * @throws AppError `media-damaged`, `media-not-playable`, `source-*`; the signal's reason.
+ */
+export async function openIsobmff(source: Source, signal: AbortSignal): Promise<MediaReader> {
+  signal.throwIfAborted();
+  try {
+    const window = new Window(source, signal);
+    const layout = await readLayout(window);
+    if (child(layout.moov, 'cmov') !== undefined) {
+      throw new AppError(
+        'media-not-playable',
+        `${source.label}: its index is compressed (cmov), which this server cannot read.`,
+      );
+    }
+    const movie = parseMovieBox(layout.moov);
+    return await openProgressive(window, movie, layout.container, signal);
+  } catch (error) {
+    if (!(error instanceof BoxError) && !(error instanceof RangeError)) throw error;
+    throw new AppError('media-damaged', `${source.label}: ${error.message}.`, { cause: error });
+  }
+}

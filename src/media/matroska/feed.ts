@@ -1,0 +1,69 @@
+/**
+ * Brings bytes to a walker, in large reads, and owns them.
+ *
+ * Invariant: every buffer read is either the present one, or kept because packets are views of it, or has been given
+ * back to the source. After `release` (or after `take`, by the owner of what it returned) none is held.
+ */
+import type { Source } from '../../source/source.ts';
+import type { BlockWalker } from './walker.ts';
+
+/** One read never asks for more; longer ranges come in pieces. */
+const MAX_READ = 64 * 1024 * 1024;
+
+const NOTHING = new Uint8Array(0);
+
+export class Feed {
+  readonly #source: Source;
+  readonly #signal: AbortSignal;
+  readonly #kept: Uint8Array[] = [];
+  #present: Uint8Array | undefined;
+  #presentUsed = false;
+  /** Absolute end of the bytes read last. */
+  reached = 0;
+
+  constructor(source: Source, signal: AbortSignal) {
+    this.#source = source;
+    this.#signal = signal;
+  }
+
+  /** Reads `length` bytes or what the walker needs, if that is more, at the walker's position. False when there are none. */
+  async fill(walker: BlockWalker, length: number): Promise<boolean> {
+    this.#signal.throwIfAborted();
+    const need = Math.min(walker.need, walker.end - walker.pos);
+    const wanted = Math.max(need, Math.min(length, MAX_READ, walker.end - walker.pos));
+    this.#dropPresent();
+    walker.attach(NOTHING, walker.pos);
+    if (wanted <= 0) return false;
+    const bytes = await this.#source.read(walker.pos, wanted, this.#signal);
+    this.#present = bytes;
+    this.reached = walker.pos + bytes.length;
+    if (bytes.length < need) walker.truncate(this.reached);
+    walker.attach(bytes, walker.pos);
+    walker.need = 0;
+    return bytes.length > 0;
+  }
+
+  /** The present bytes are referred to from now on. */
+  keep(): void {
+    this.#presentUsed = true;
+  }
+
+  /** All buffers that packets refer to; the caller recycles them. */
+  take(): Uint8Array[] {
+    this.#dropPresent();
+    return this.#kept.splice(0);
+  }
+
+  /** Gives everything back. */
+  release(): void {
+    for (const bytes of this.take()) this.#source.recycle(bytes);
+  }
+
+  #dropPresent(): void {
+    if (this.#present === undefined) return;
+    if (this.#presentUsed) this.#kept.push(this.#present);
+    else this.#source.recycle(this.#present);
+    this.#present = undefined;
+    this.#presentUsed = false;
+  }
+}

@@ -1,0 +1,112 @@
+import { AppError, type ErrorCode, toAppError } from '../errors.ts';
+import { waitFor, withDeadline } from '../lib/abort.ts';
+import { Limiter } from '../lib/limiter.ts';
+import { type Lease, Shared } from '../lib/shared.ts';
+import type { MediaReader } from '../media/types.ts';
+import type { Source } from '../source/source.ts';
+import { Presentation } from './presentation.ts';
+
+/** A probe gives its answer or its error within this time. */
+const PROBE_DEADLINE_MS = 12_000;
+/** Waits before the second and the third attempt at a source that failed in a way that may pass. */
+const RETRY_DELAYS_MS = [300, 1_000];
+/** A source that failed is not tried again before this time has passed: whoever asks gets the same error. */
+const FAILURE_COOLDOWN_MS = 3_000;
+/** Segments made at the same time: each holds its bytes twice, once as read and once as packaged. */
+const CONCURRENT_SEGMENTS = { local: 3, remote: 12 };
+
+const TRANSIENT: ReadonlySet<ErrorCode> = new Set(['source-unreachable', 'source-stalled', 'source-changed']);
+
+/** How the store opens what it is asked for. `key` names the request (path or URL), before its identity is known. */
+export interface Opening {
+  readonly key: string;
+  readonly source: (signal: AbortSignal) => Promise<Source>;
+}
+
+/**
+ * Presentations by source identity. All sessions on one source share its presentation, which lives as long as one of them holds a lease.
+ */
+export class PresentationStore {
+  readonly #shared = new Shared<string, Presentation>();
+  readonly #limiters = {
+    local: new Limiter(CONCURRENT_SEGMENTS.local),
+    remote: new Limiter(CONCURRENT_SEGMENTS.remote),
+  };
+  readonly #failures = new Map<string, { readonly error: AppError; readonly until: number }>();
+  readonly #openMedia: (source: Source, signal: AbortSignal) => Promise<MediaReader>;
+
+  constructor(openMedia: (source: Source, signal: AbortSignal) => Promise<MediaReader>) {
+    this.#openMedia = openMedia;
+  }
+
+  /** How many sources are open. */
+  get size(): number {
+    return this.#shared.size;
+  }
+
+  /**
+   * Opens a source and probes it, or joins who has done so. The caller releases the lease.
+   * @throws AppError `probe-timeout`, `source-*`, `media-*`; the signal's reason.
+   */
+  async open(opening: Opening, signal: AbortSignal): Promise<Lease<Presentation>> {
+    const failure = this.#failures.get(opening.key);
+    if (failure && failure.until > Date.now()) throw failure.error;
+    this.#failures.delete(opening.key);
+    try {
+      const late = (): Error =>
+        new AppError('probe-timeout', `The source did not tell what it is within ${PROBE_DEADLINE_MS / 1000} s.`);
+      return await withDeadline(signal, PROBE_DEADLINE_MS, late, (deadline) =>
+        this.#openWithRetries(opening, deadline),
+      );
+    } catch (error) {
+      if (!signal.aborted) this.#coolDown(opening.key, toAppError(error));
+      throw error;
+    }
+  }
+
+  /** Resolves when all that was released is disposed of. */
+  settled(): Promise<void> {
+    return this.#shared.settled();
+  }
+
+  async #openWithRetries(opening: Opening, signal: AbortSignal): Promise<Lease<Presentation>> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        return await this.#openOnce(opening, signal);
+      } catch (error) {
+        const delay = RETRY_DELAYS_MS[attempt];
+        if (signal.aborted || delay === undefined || !TRANSIENT.has(toAppError(error).code)) throw error;
+        await pause(delay, signal);
+      }
+    }
+  }
+
+  async #openOnce(opening: Opening, signal: AbortSignal): Promise<Lease<Presentation>> {
+    const source = await opening.source(signal);
+    let taken = false;
+    const lease = this.#shared.acquire(source.identity, (unwanted) => {
+      taken = true;
+      return Presentation.open(source, this.#openMedia, this.#limiters[source.latency], unwanted);
+    });
+    try {
+      if (!taken) await source[Symbol.asyncDispose]();
+      await waitFor(lease.value, signal);
+      return lease;
+    } catch (error) {
+      await lease.release();
+      throw error;
+    }
+  }
+
+  #coolDown(key: string, error: AppError): void {
+    const now = Date.now();
+    for (const [old, { until }] of this.#failures) if (until <= now) this.#failures.delete(old);
+    this.#failures.set(key, { error, until: now + FAILURE_COOLDOWN_MS });
+  }
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  return waitFor(promise, signal).finally(() => clearTimeout(timer));
+}

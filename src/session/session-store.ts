@@ -1,0 +1,89 @@
+import { randomBytes } from 'node:crypto';
+import { AppError } from '../errors.ts';
+import type { PresentationStore } from '../presentation/presentation-store.ts';
+import { openSource } from '../source/open.ts';
+import type { Source } from '../source/source.ts';
+import type { SourceSpec } from '../source/spec.ts';
+import { Session, type SessionRequest } from './session.ts';
+
+export interface SessionStoreOptions {
+  readonly presentations: PresentationStore;
+  /** A session without any request for this long ends. */
+  readonly idleMs: number;
+  /** Called for each session that ended by itself. */
+  readonly onExpired?: (session: Session, idleMs: number) => void;
+}
+
+/**
+ * All sessions. It owns them and the timer that ends idle ones.
+ *
+ * Invariant: a session is in the map from its creation until its disposal begins, so nobody finds a closing one.
+ */
+export class SessionStore implements AsyncDisposable {
+  readonly #sessions = new Map<string, Session>();
+  readonly #closing = new Set<Promise<void>>();
+  readonly #options: SessionStoreOptions;
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(options: SessionStoreOptions) {
+    this.#options = options;
+    const every = Math.min(60_000, Math.max(100, options.idleMs / 4));
+    this.#sweeper = setInterval(() => void this.removeIdle(), every);
+    this.#sweeper.unref();
+  }
+
+  /** Answers at once; the source is opened behind it. */
+  create(request: SessionRequest, spec: SourceSpec): Session {
+    const { presentations } = this.#options;
+    const id = randomBytes(16).toString('hex');
+    const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal });
+    const opening = { key: `${request.kind} ${request.source}`, source };
+    const session = new Session(id, request, {
+      bytes: source,
+      presentation: (signal) => presentations.open(opening, signal),
+    });
+    this.#sessions.set(id, session);
+    session.start();
+    return session;
+  }
+
+  list(): Session[] {
+    return [...this.#sessions.values()];
+  }
+
+  /** @throws AppError `session-not-found`. */
+  get(id: string): Session {
+    const session = this.#sessions.get(id);
+    if (session === undefined)
+      throw new AppError('session-not-found', 'There is no session with this id; it may have ended.');
+    return session;
+  }
+
+  /** Resolves when the session and all that only it needed is gone. @throws AppError `session-not-found`. */
+  async remove(id: string): Promise<void> {
+    await this.#end(this.get(id));
+  }
+
+  /** Ends the sessions that are idle past the limit; how many. */
+  async removeIdle(): Promise<number> {
+    const { idleMs, onExpired } = this.#options;
+    const idle = this.list().filter((session) => session.idleMs > idleMs);
+    for (const session of idle) onExpired?.(session, session.idleMs);
+    await Promise.all(idle.map((session) => this.#end(session)));
+    return idle.length;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#sweeper);
+    for (const session of this.list()) void this.#end(session);
+    await Promise.all(this.#closing);
+    await this.#options.presentations.settled();
+  }
+
+  #end(session: Session): Promise<void> {
+    this.#sessions.delete(session.id);
+    const closed = session[Symbol.asyncDispose]().finally(() => this.#closing.delete(closed));
+    this.#closing.add(closed);
+    return closed;
+  }
+}

@@ -1,0 +1,149 @@
+import { AppError, toAppError } from '../errors.ts';
+import { waitFor } from '../lib/abort.ts';
+import type { Lease } from '../lib/shared.ts';
+import type { Presentation } from '../presentation/presentation.ts';
+import type { Source } from '../source/source.ts';
+import { SliceBook } from './slices.ts';
+
+export type SessionStatus = 'created' | 'metadata' | 'probing' | 'ready' | 'streaming' | 'error' | 'closed';
+
+export type Quality = 'original' | '1080p' | '720p' | '480p' | '360p' | 'auto';
+
+/** What the viewer asked for. */
+export interface SessionRequest {
+  /** As the client wrote it. */
+  readonly source: string;
+  readonly kind: 'http' | 'file' | 'torrent';
+  /** Seconds. */
+  readonly startTime: number;
+  readonly quality: Quality;
+  readonly fileIdx?: number;
+}
+
+/** How a session opens its source: as a shared presentation, and as bytes of its own. */
+export interface SessionOpeners {
+  readonly presentation: (signal: AbortSignal) => Promise<Lease<Presentation>>;
+  readonly bytes: (signal: AbortSignal) => Promise<Source>;
+}
+
+/**
+ * One viewer's intent to watch one source. It holds at most one lease on a presentation.
+ *
+ * Invariant: `#opening` is present from the first demand until it fails or the session closes; after a failure `#failure` holds the error
+ * and the next demand tries again (the store decides how soon that makes sense).
+ */
+export class Session implements AsyncDisposable {
+  readonly id: string;
+  readonly request: SessionRequest;
+  readonly createdAt = new Date();
+  readonly slices = new SliceBook();
+  /** Index among the audio tracks that the viewer chose; undefined for the container's default. */
+  audioIndex: number | undefined;
+
+  readonly #openers: SessionOpeners;
+  readonly #owner = new AbortController();
+  #opening: Promise<Lease<Presentation>> | undefined;
+  #presentation: Presentation | undefined;
+  #failure: AppError | undefined;
+  #streamed = false;
+  #closed: Promise<void> | undefined;
+  #lastUsed = performance.now();
+  #requests = 0;
+
+  constructor(id: string, request: SessionRequest, openers: SessionOpeners) {
+    this.id = id;
+    this.request = request;
+    this.#openers = openers;
+  }
+
+  get status(): SessionStatus {
+    if (this.#closed) return 'closed';
+    if (this.#failure) return 'error';
+    if (this.#presentation) return this.#streamed ? 'streaming' : 'ready';
+    return this.#opening ? 'probing' : 'created';
+  }
+
+  /** The opened source, once it is there. */
+  get opened(): Presentation | undefined {
+    return this.#presentation;
+  }
+
+  get error(): AppError | undefined {
+    return this.#failure;
+  }
+
+  /** Milliseconds since the last request ended; 0 while one is being served. */
+  get idleMs(): number {
+    return this.#requests > 0 ? 0 : performance.now() - this.#lastUsed;
+  }
+
+  /** Marks the session as in use until the result is disposed of. */
+  use(): Disposable {
+    this.#requests += 1;
+    let used = true;
+    return {
+      [Symbol.dispose]: () => {
+        if (!used) return;
+        used = false;
+        this.#requests -= 1;
+        this.#lastUsed = performance.now();
+      },
+    };
+  }
+
+  /** Starts opening the source, without waiting for it. */
+  start(): void {
+    this.#lease().catch(() => {}); // kept in #failure
+  }
+
+  /**
+   * The opened source. A waiter that leaves ends only its own wait.
+   * @throws AppError why it could not be opened; the signal's reason.
+   */
+  async presentation(signal: AbortSignal): Promise<Presentation> {
+    if (this.#presentation) return this.#presentation;
+    const lease = await waitFor(this.#lease(), AbortSignal.any([signal, this.#owner.signal]));
+    return lease.value;
+  }
+
+  /** The source's bytes, opened anew for the caller, who disposes of it. @throws AppError `source-*`. */
+  openBytes(signal: AbortSignal): Promise<Source> {
+    return this.#openers.bytes(AbortSignal.any([signal, this.#owner.signal]));
+  }
+
+  /** A segment was served. */
+  markStreaming(): void {
+    this.#streamed = true;
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#closed ??= this.#close();
+    return this.#closed;
+  }
+
+  #lease(): Promise<Lease<Presentation>> {
+    this.#opening ??= this.#begin();
+    return this.#opening;
+  }
+
+  async #begin(): Promise<Lease<Presentation>> {
+    try {
+      const lease = await this.#openers.presentation(this.#owner.signal);
+      this.#presentation = await lease.value;
+      this.#failure = undefined;
+      return lease;
+    } catch (error) {
+      this.#failure = toAppError(error);
+      this.#opening = undefined;
+      throw error;
+    }
+  }
+
+  async #close(): Promise<void> {
+    const opening = this.#opening;
+    this.#owner.abort(new AppError('session-not-found', 'The session was closed.'));
+    const lease = await opening?.catch(() => undefined);
+    this.#presentation = undefined;
+    await lease?.release();
+  }
+}

@@ -1,0 +1,31 @@
+import { AppError } from '../errors.ts';
+import { openFile } from './file.ts';
+import { type AddressGuard, anyAddress } from './guard.ts';
+import { openHttp } from './http.ts';
+import { defaultTuning, type HttpTuning } from './http-tuning.ts';
+import type { Source } from './source.ts';
+import type { SourceSpec } from './spec.ts';
+
+export interface OpenSourceOptions {
+  /** Ends the opening; what is open ends by being disposed of. */
+  readonly signal: AbortSignal;
+  /** Which URLs and addresses an HTTP source may lead to; any by default. */
+  readonly guard?: AddressGuard;
+  /** Departures from the usual times and sizes of HTTP sources; for tests. */
+  readonly http?: Partial<HttpTuning>;
+}
+
+/**
+ * Opens what a spec names. Whoever opens it disposes of it.
+ * @throws AppError `source-*`; the signal's reason.
+ */
+export async function openSource(spec: SourceSpec, options: OpenSourceOptions): Promise<Source> {
+  switch (spec.kind) {
+    case 'file':
+      return openFile(spec.path, options.signal);
+    case 'http':
+      return openHttp(spec.url, options.guard ?? anyAddress, options.signal, { ...defaultTuning, ...options.http });
+    case 'torrent':
+      throw new AppError('source-unsupported', 'Torrents are not supported yet: give a file or an http(s) link.');
+  }
+}

@@ -1,0 +1,169 @@
+/**
+ * The server as a process and Chromium with its page, for tests. Whoever starts one disposes of it; disposing resolves when the process has exited.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import { PICTURE_HEIGHT, PICTURE_WIDTH, readNumber } from '../fixtures/frame-number.ts';
+
+const ROOT = fileURLToPath(new URL('../../', import.meta.url));
+const CHROMIUM = process.env.RAFFI_TEST_CHROMIUM ?? '/usr/bin/chromium';
+const FLAGS = [
+  '--no-sandbox',
+  '--disable-gpu',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--autoplay-policy=no-user-gesture-required',
+];
+
+export interface RunningServer extends AsyncDisposable {
+  /** `http://127.0.0.1:PORT`. */
+  readonly url: string;
+}
+
+/** Starts `src/main.ts` on a free port of 127.0.0.1. */
+export async function startServer(): Promise<RunningServer> {
+  const { PATH = '', HOME = '/tmp' } = process.env;
+  const env = { PATH, HOME, RAFFI_SERVER_ADDR: '127.0.0.1:0' };
+  const child = spawn(process.execPath, ['src/main.ts'], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const exited = once(child, 'exit');
+  let words = '';
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    words = (words + text).slice(-4000);
+  });
+  const url = await listeningAddress(child);
+  if (url === undefined) {
+    child.kill('SIGKILL');
+    await exited;
+    throw new Error(`The server did not say where it listens: ${words}`);
+  }
+  return {
+    url,
+    async [Symbol.asyncDispose]() {
+      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
+      await exited;
+    },
+  };
+}
+
+/** The address in the first line; undefined when that line, or any, is missing. */
+async function listeningAddress({ stdout }: ChildProcess): Promise<string | undefined> {
+  if (!stdout) return undefined;
+  const lines = createInterface({ input: stdout });
+  const line: string | undefined = (await lines[Symbol.asyncIterator]().next()).value;
+  lines.close();
+  // Whatever it prints later must not fill the pipe.
+  stdout.resume();
+  return /^Server listening on (http:\/\/\S+)$/.exec(line ?? '')?.[1];
+}
+
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+}
+
+/** One page on the player, with what went wrong in it. */
+export class PlayerPage implements AsyncDisposable {
+  readonly page: Page;
+  /** Exceptions and console errors (refused scripts and styles among them), except failed requests. */
+  readonly troubles: string[] = [];
+
+  constructor(page: Page) {
+    this.page = page;
+    page.on('pageerror', (error) => this.troubles.push(error.message));
+    page.on('console', (message) => {
+      if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+        this.troubles.push(message.text());
+    });
+  }
+
+  /** @param address what follows the server's URL. */
+  static async open(
+    browser: Browser,
+    server: RunningServer,
+    address = '/',
+    options: BrowserContextOptions = {},
+  ): Promise<PlayerPage> {
+    const context = await browser.newContext({ viewport: { width: 1280, height: 720 }, ...options });
+    const opened = new PlayerPage(await context.newPage());
+    await opened.page.goto(server.url + address);
+    return opened;
+  }
+
+  /** Pastes a source on the start page and presses Enter. */
+  async enter(source: string): Promise<void> {
+    await this.page.fill('#source', source);
+    await this.page.press('#source', 'Enter');
+  }
+
+  /** Resolves once the picture moves. */
+  async playing(): Promise<void> {
+    const from = await this.currentTime();
+    await this.until(`video.readyState >= 3 && !video.paused && video.currentTime > ${from + 0.1}`);
+  }
+
+  /**
+   * Resolves once this holds, tried anew by the debugger: `waitForFunction` needs an `eval` in the page, which its policy forbids.
+   * @param condition in terms of `video`, `hls` and `session`
+   */
+  async until(condition: string): Promise<void> {
+    const deadline = performance.now() + 15_000;
+    const test = `(({ video, hls, session }) => Boolean(${condition}))(globalThis.__raffi)`;
+    while (!(await this.page.evaluate(test))) {
+      if (performance.now() > deadline) throw new Error(`This never came true: ${condition}`);
+      await this.page.waitForTimeout(25);
+    }
+  }
+
+  /** Seconds. */
+  currentTime(): Promise<number> {
+    return this.page.evaluate('globalThis.__raffi.video.currentTime');
+  }
+
+  /** The id of the session that plays now. */
+  sessionId(): Promise<string> {
+    return this.page.evaluate('globalThis.__raffi.session.id');
+  }
+
+  /** Pauses and seeks through the element, and waits until the element says that it got there. */
+  async seek(seconds: number): Promise<void> {
+    await this.page.evaluate(`new Promise((resolve) => {
+      const { video } = globalThis.__raffi;
+      video.pause();
+      video.addEventListener('seeked', resolve, { once: true });
+      video.currentTime = ${seconds};
+    })`);
+  }
+
+  /** The number in the picture that is shown, see `frame-number.ts`. */
+  async frameNumber(): Promise<number | undefined> {
+    const picture: string = await this.page.evaluate(`(() => {
+      const canvas = new OffscreenCanvas(${PICTURE_WIDTH}, ${PICTURE_HEIGHT});
+      const context = canvas.getContext('2d', { willReadFrequently: true });
+      context.drawImage(globalThis.__raffi.video, 0, 0, canvas.width, canvas.height);
+      const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
+      let grey = '';
+      for (let i = 1; i < data.length; i += 4) grey += String.fromCharCode(data[i]);
+      return btoa(grey);
+    })()`);
+    return readNumber(Buffer.from(picture, 'base64'));
+  }
+
+  /** The picture's number once it is this one, or what it is after 5 seconds. */
+  async settledFrame(expected: number): Promise<number | undefined> {
+    const deadline = performance.now() + 5000;
+    let shown = await this.frameNumber();
+    while (shown !== expected && performance.now() < deadline) {
+      await this.page.waitForTimeout(20);
+      shown = await this.frameNumber();
+    }
+    return shown;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.page.context().close();
+  }
+}

@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { beepFrequency, numberedMedia } from '../fixtures/media.ts';
+import { startOrigin } from '../fixtures/origin.ts';
+import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+
+const FPS = 25;
+const film = () => numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'aac'], seconds: 60 });
+
+describe('the page', { timeout: 180_000 }, () => {
+  let server: RunningServer;
+  let browser: Browser;
+  before(async () => {
+    await film();
+    server = await startServer();
+    browser = await launchBrowser();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  test('plays an H.264 and AAC file whose path is pasted', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    const shown = await player.frameNumber();
+    assert.ok(shown !== undefined, 'the picture carries a number');
+    assert.equal(await player.page.textContent('#total'), '1:00');
+    assert.deepEqual(player.troubles, []);
+  });
+
+  test('seeks ten times and shows the frame of each', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    const frames = [730, 12, 1499, 50, 49, 1000, 1001, 375, 874, 0];
+    const shown: (number | undefined)[] = [];
+    for (const frame of frames) {
+      await player.seek((frame + 0.5) / FPS);
+      shown.push(await player.settledFrame(frame));
+    }
+    assert.deepEqual(shown, frames);
+    assert.deepEqual(player.troubles, []);
+  });
+
+  test('plays an MP4 from a link', async () => {
+    const file = await numberedMedia({ container: 'mp4', video: 'h264', audio: ['aac'], seconds: 20 });
+    await using origin = await startOrigin({ file, path: '/films/holiday.mp4' });
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(origin.url);
+    await player.playing();
+    assert.equal(await player.page.textContent('#title'), 'holiday.mp4');
+    await player.seek(15.5 / FPS);
+    assert.equal(await player.settledFrame(15), 15);
+    await player.seek(490.5 / FPS);
+    assert.equal(await player.settledFrame(490), 490);
+  });
+
+  test('says in words that a file is not there, and lets another be chosen', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    const missing = join(tmpdir(), 'raffi-no-such-film.mkv');
+    await player.enter(missing);
+    await player.page.waitForSelector('#failure', { state: 'visible' });
+    assert.match((await player.page.textContent('#failure-detail')) ?? '', /raffi-no-such-film\.mkv/);
+    await player.page.click('#another');
+    assert.equal(await player.page.inputValue('#source'), missing);
+    assert.ok(await player.page.isHidden('#player'));
+    await player.enter(await film());
+    await player.playing();
+  });
+
+  test('says in words that a file is no video', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'raffi-e2e-'));
+    try {
+      const path = join(folder, 'notes.txt');
+      await writeFile(path, 'Buy milk.\n'.repeat(1000));
+      await using player = await PlayerPage.open(browser, server);
+      await player.enter(path);
+      await player.page.waitForSelector('#failure', { state: 'visible' });
+      assert.match((await player.page.textContent('#failure-detail')) ?? '', /notes\.txt/);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('switches the audio track from the menu', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    assert.equal(await loudestPitch(player), beepFrequency(0));
+    // The bars have faded meanwhile.
+    await player.page.mouse.move(600, 300);
+    await player.page.click('#audio-button');
+    assert.deepEqual(await player.page.locator('#audio-menu button > span').allTextContents(), ['English', 'German']);
+    await player.page.click('#audio-menu button:has-text("German")');
+    await player.until('hls.audioTrack === 1');
+    assert.equal(await loudestPitch(player), beepFrequency(1));
+  });
+
+  test('obeys the keyboard', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    const { keyboard } = player.page;
+    await keyboard.press('Space');
+    await player.until('video.paused');
+    for (const [key, seconds] of [
+      ['5', 30],
+      ['ArrowRight', 35],
+      ['ArrowLeft', 30],
+      ['l', 40],
+      ['j', 30],
+      ['Shift+ArrowLeft', 0],
+      ['End', 59.9],
+      ['Home', 0],
+    ] as const) {
+      await keyboard.press(key);
+      const time = await player.currentTime();
+      assert.ok(Math.abs(time - seconds) < 0.25, `${key} leads to ${seconds} s, not ${time} s`);
+    }
+    await keyboard.press('m');
+    await player.until('video.muted');
+    await keyboard.press('m');
+    await player.until('!video.muted && video.volume === 1');
+    await keyboard.press('ArrowDown');
+    await player.until('Math.abs(video.volume - 0.95) < 0.001');
+    await keyboard.press('i');
+    await player.page.waitForSelector('#panel', { state: 'visible' });
+    assert.match((await player.page.textContent('#panel')) ?? '', /Video: H\.264.*Copied, not re-encoded/s);
+    await keyboard.press('Escape');
+    assert.ok(await player.page.isHidden('#panel'));
+    await keyboard.press('?');
+    assert.ok(await player.page.isVisible('#help'));
+    await keyboard.press('Escape');
+    await keyboard.press('f');
+    await player.until('document.fullscreenElement?.id === "player"');
+    await keyboard.press('k');
+    await player.playing();
+  });
+
+  test('the scrub bar seeks and speaks', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    await player.page.keyboard.press('k');
+    const bar = await player.page.locator('#scrub').boundingBox();
+    assert.ok(bar);
+    await player.page.mouse.click(bar.x + bar.width / 2, bar.y + bar.height / 2);
+    await player.until('!video.seeking && Math.abs(video.currentTime - 30) < 0.5');
+    assert.equal(await player.page.getAttribute('#scrub', 'aria-valuemax'), '60');
+    assert.match((await player.page.getAttribute('#scrub', 'aria-valuetext')) ?? '', /^(30|29) seconds of 1 minute/);
+  });
+
+  test('plays at once what its address names, and Back leads to the start', async () => {
+    await using player = await PlayerPage.open(browser, server, `/#source=${encodeURIComponent(await film())}&t=40`);
+    await player.playing();
+    assert.ok((await player.currentTime()) >= 40);
+    const id = await player.sessionId();
+    await player.page.click('#back');
+    assert.ok(await player.page.isVisible('#landing'));
+    await ended(server, id);
+    await player.page.goBack();
+    await player.playing();
+    assert.notEqual(await player.sessionId(), id);
+  });
+
+  test('ends its session when the page is left', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    const id = await player.sessionId();
+    await player.page.goto('about:blank');
+    await ended(server, id);
+  });
+
+  test('goes on with a new session when the server has forgotten its own', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    const id = await player.sessionId();
+    // Beyond what it has buffered, so that it must ask the server.
+    await player.page.evaluate('globalThis.__raffi.hls.stopLoad()');
+    assert.equal((await fetch(`${server.url}/sessions/${id}`, { method: 'DELETE' })).status, 204);
+    await player.page.evaluate('globalThis.__raffi.video.currentTime = 55; globalThis.__raffi.hls.startLoad()');
+    await player.until(`session && session.id !== '${id}' && video.currentTime > 55.1`);
+    assert.ok(await player.page.isHidden('#failure'));
+  });
+
+  for (const [width, height] of [
+    [360, 740],
+    [740, 360],
+  ] as const) {
+    test(`fits a phone of ${width} x ${height}`, async () => {
+      // Without motion nothing is still on its way in when it is measured.
+      const reducedMotion = 'reduce' as const;
+      const phone = { viewport: { width, height }, hasTouch: true, isMobile: true, reducedMotion };
+      await using player = await PlayerPage.open(browser, server, '/', phone);
+      assert.deepEqual(await outside(player), []);
+      await player.enter(await film());
+      await player.playing();
+      assert.deepEqual(await outside(player), []);
+      await player.page.tap('#info-button');
+      assert.deepEqual(await outside(player), []);
+    });
+  }
+});
+
+/** Resolves when the server no longer knows the session. */
+async function ended(server: RunningServer, id: string): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    const { status } = await fetch(`${server.url}/sessions/${id}`);
+    if (status === 404) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  assert.fail(`Session ${id} was not ended`);
+}
+
+/** The pitch of the beeps that are heard within the next seconds, Hz, to the nearest 500. */
+function loudestPitch(player: PlayerPage): Promise<number> {
+  return player.page.evaluate(`(async () => {
+    const { video } = globalThis.__raffi;
+    if (!globalThis.analyser) {
+      const audio = new AudioContext();
+      await audio.resume();
+      globalThis.analyser = new AnalyserNode(audio, { fftSize: 2048, smoothingTimeConstant: 0 });
+      audio.createMediaElementSource(video).connect(globalThis.analyser).connect(audio.destination);
+    }
+    const { analyser } = globalThis;
+    const levels = new Float32Array(analyser.frequencyBinCount);
+    let loudest = { level: -Infinity, pitch: 0 };
+    for (const end = performance.now() + 2500; performance.now() < end; await new Promise((r) => setTimeout(r, 15))) {
+      analyser.getFloatFrequencyData(levels);
+      const bin = levels.indexOf(Math.max(...levels));
+      if (levels[bin] > loudest.level) loudest = { level: levels[bin], pitch: bin * analyser.context.sampleRate / analyser.fftSize };
+    }
+    return Math.round(loudest.pitch / 500) * 500;
+  })()`);
+}
+
+/** What is wider than the window, or a control that lies partly outside of it. */
+function outside(player: PlayerPage): Promise<string[]> {
+  return player.page.evaluate(`(() => {
+    const wrong = [];
+    const { clientWidth } = document.documentElement;
+    if (document.documentElement.scrollWidth > clientWidth) wrong.push('the page scrolls sideways');
+    for (const control of document.querySelectorAll('button, input')) {
+      const { left, right, width } = control.getBoundingClientRect();
+      if (width > 0 && (left < 0 || right > clientWidth)) wrong.push(control.id || control.className);
+    }
+    return wrong;
+  })()`);
+}

@@ -1,0 +1,111 @@
+import { pino } from 'pino';
+import { startApp } from '../../src/app.ts';
+import { readConfig } from '../../src/config.ts';
+import { type CheckedMediaPlaylist, checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
+
+/** The whole server in this process, on a free loopback port, with a client that speaks to it over real sockets. */
+export interface TestServer extends AsyncDisposable {
+  readonly url: string;
+  create(body: Record<string, unknown>): Promise<string>;
+  get(path: string, init?: RequestInit): Promise<Response>;
+  json<T = Record<string, unknown>>(path: string, init?: RequestInit): Promise<{ status: number; body: T }>;
+  text(path: string): Promise<string>;
+  bytes(path: string): Promise<Uint8Array>;
+}
+
+export interface Info {
+  readonly status: string;
+  readonly durationSeconds?: number;
+  readonly error?: string;
+  readonly errorCode?: string;
+  readonly container?: string;
+  readonly index?: string;
+  readonly audioIndex: number;
+  readonly availableStreams?: {
+    type: string;
+    index: number;
+    codec: string;
+    delivery: string;
+    reason?: string;
+    language: string;
+  }[];
+}
+
+export async function startTestServer(env: Record<string, string> = {}): Promise<TestServer> {
+  const config = readConfig({ RAFFI_SERVER_ADDR: '127.0.0.1:0', PATH: process.env.PATH, ...env });
+  const app = await startApp(config, pino({ level: 'silent' }));
+  const get = (path: string, init?: RequestInit): Promise<Response> => fetch(new URL(path, app.url), init);
+  const ok = async (path: string): Promise<Response> => {
+    const response = await get(path);
+    if (!response.ok) throw new Error(`GET ${path}: ${response.status} ${await response.text()}`);
+    return response;
+  };
+  return {
+    url: app.url,
+    get,
+    async create(body) {
+      const response = await get('/sessions', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify(body),
+      });
+      if (response.status !== 201) throw new Error(`POST /sessions: ${response.status} ${await response.text()}`);
+      return ((await response.json()) as { id: string }).id;
+    },
+    async json<T>(path: string, init?: RequestInit) {
+      const response = await get(path, init);
+      return { status: response.status, body: (await response.json()) as T };
+    },
+    text: async (path) => (await ok(path)).text(),
+    bytes: async (path) => new Uint8Array(await (await ok(path)).arrayBuffer()),
+    [Symbol.asyncDispose]: () => app[Symbol.asyncDispose](),
+  };
+}
+
+/** One media playlist with all that it names, fetched in shuffled order. */
+export interface FetchedRendition {
+  readonly playlist: CheckedMediaPlaylist;
+  readonly init: Uint8Array;
+  readonly segments: readonly Uint8Array[];
+}
+
+export async function fetchRendition(server: TestServer, path: string, seed = 1): Promise<FetchedRendition> {
+  const playlist = checkMediaPlaylist(await server.text(path));
+  const resolve = (uri: string): string => new URL(uri, new URL(path, server.url)).href;
+  const init = await server.bytes(resolve(playlist.map as string));
+  const segments: Uint8Array[] = new Array(playlist.segments.length);
+  for (const n of shuffled(playlist.segments.length, seed)) {
+    segments[n] = await server.bytes(resolve((playlist.segments[n] as { uri: string }).uri));
+  }
+  return { playlist, init, segments };
+}
+
+export interface FetchedPresentation {
+  readonly video?: FetchedRendition;
+  readonly audio: readonly FetchedRendition[];
+}
+
+/** All renditions of a session, through its multivariant playlist. */
+export async function fetchPresentation(server: TestServer, id: string, seed = 1): Promise<FetchedPresentation> {
+  const root = `/sessions/${id}/stream.m3u8`;
+  const multivariant = checkMultivariant(await server.text(root));
+  const absolute = (uri: string): string => new URL(uri, new URL(root, server.url)).pathname;
+  const audioUris = multivariant.renditions.map((rendition) => absolute(rendition.uri as string));
+  const variant = absolute((multivariant.variants[0] as { uri: string }).uri);
+  const video = audioUris.includes(variant) ? undefined : await fetchRendition(server, variant, seed);
+  const audio = [];
+  for (const uri of audioUris) audio.push(await fetchRendition(server, uri, seed));
+  return { ...(video ? { video } : {}), audio };
+}
+
+/** The numbers below `count` in an order that `seed` determines. */
+export function shuffled(count: number, seed: number): number[] {
+  const order = Array.from({ length: count }, (_, n) => n);
+  let state = seed * 2654435761;
+  for (let i = count - 1; i > 0; i--) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    const j = state % (i + 1);
+    [order[i], order[j]] = [order[j] as number, order[i] as number];
+  }
+  return order;
+}

@@ -1,0 +1,137 @@
+/**
+ * The HTTP contract, as far as the page uses it. Times are seconds.
+ *
+ * @typedef {object} Session What `POST /sessions` answers.
+ * @property {string} id
+ * @property {string} streamUrl
+ * @property {string} status
+ *
+ * @typedef {object} StreamInfo One track of the source.
+ * @property {number} index Position among the tracks of its type.
+ * @property {string} type `video`, `audio` or `subtitle`.
+ * @property {string} codec FFmpeg's name.
+ * @property {string} [language]
+ * @property {string} [title]
+ * @property {string} [delivery] `copied` or `omitted`.
+ * @property {string} [reason] Why it is omitted, in words.
+ * @property {string} [codecString] RFC 6381.
+ * @property {number} [width]
+ * @property {number} [height]
+ * @property {number} [frameRate]
+ * @property {string} [hdr]
+ * @property {number} [channels]
+ * @property {number} [sampleRate]
+ * @property {boolean} [default]
+ * @property {boolean} [forced]
+ *
+ * @typedef {{ startTime: number, endTime: number, title: string }} Chapter
+ *
+ * @typedef {object} SessionInfo What `GET /sessions/{id}` answers.
+ * @property {string} id
+ * @property {string} source
+ * @property {string} status
+ * @property {string} [name] The source's own name.
+ * @property {string} [container]
+ * @property {number} [durationSeconds]
+ * @property {number} [fileSize]
+ * @property {Chapter[]} [chapters]
+ * @property {StreamInfo[]} [availableStreams]
+ * @property {string | { code?: string, detail?: string }} [error]
+ */
+
+/** An answer of the server that is a problem (RFC 9457), or no answer at all (`status` 0). */
+export class ApiError extends Error {
+  /**
+   * @param {number} status
+   * @param {string} code
+   * @param {string} detail
+   */
+  constructor(status, code, detail) {
+    super(detail);
+    this.name = 'ApiError';
+    this.status = status;
+    this.code = code;
+  }
+}
+
+const UNREACHABLE = 'It may have been stopped, or the connection to it is gone.';
+
+/**
+ * @param {string} url
+ * @param {RequestInit} [init]
+ * @returns {Promise<unknown>}
+ */
+async function request(url, init) {
+  /** @type {Response} */
+  let response;
+  try {
+    response = await fetch(url, init);
+  } catch (error) {
+    if (init?.signal?.aborted) throw error;
+    throw new ApiError(0, 'unreachable', UNREACHABLE);
+  }
+  const text = await response.text().catch(() => '');
+  if (!response.ok) throw problemFrom(response.status, text);
+  return text === '' ? undefined : JSON.parse(text);
+}
+
+/**
+ * The problem in a response body, or a sentence of our own when the body is none.
+ * @param {number} status
+ * @param {string} body
+ */
+export function problemFrom(status, body) {
+  try {
+    const problem = JSON.parse(body);
+    const detail = problem.detail ?? problem.title;
+    if (typeof detail === 'string') return new ApiError(status, String(problem.code ?? ''), detail);
+  } catch {
+    // not JSON: a proxy's page, or an empty body
+  }
+  return new ApiError(status, '', `The server answered with status ${status}.`);
+}
+
+/**
+ * @param {string} source
+ * @returns {Promise<Session>}
+ */
+export async function createSession(source) {
+  const headers = { 'content-type': 'application/json' };
+  const answer = await request('/sessions', { method: 'POST', headers, body: JSON.stringify({ source }) });
+  return /** @type {Session} */ (answer);
+}
+
+/**
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<SessionInfo>}
+ */
+export async function getSession(id, signal) {
+  return /** @type {SessionInfo} */ (await request(`/sessions/${encodeURIComponent(id)}`, { signal }));
+}
+
+/**
+ * Ends a session. Nobody waits for it and a session that is gone already is fine.
+ * @param {string} id
+ */
+export function deleteSession(id) {
+  fetch(`/sessions/${encodeURIComponent(id)}`, { method: 'DELETE', keepalive: true }).catch(() => {});
+}
+
+/**
+ * Ends a session while the page is being left, when only a beacon still gets out.
+ * @param {string} id
+ */
+export function abandonSession(id) {
+  navigator.sendBeacon(`/cleanup?id=${encodeURIComponent(id)}`);
+}
+
+/**
+ * The sentence in a session's `error`, whichever shape it has.
+ * @param {SessionInfo | undefined} info
+ * @returns {string | undefined}
+ */
+export function sessionError(info) {
+  const error = info?.error;
+  return typeof error === 'string' ? error : error?.detail;
+}

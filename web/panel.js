@@ -1,0 +1,144 @@
+import { byId, make } from './dom.js';
+import { channelLayout, clock, codecName, containerName, language, milliseconds, size } from './format.js';
+import { bufferAhead } from './metrics.js';
+
+/**
+ * @typedef {import('./playback.js').Playback} Playback
+ * @typedef {import('./api.js').StreamInfo} StreamInfo
+ */
+
+/** "What the server does": drawn only while it is open, from what the page knows already. */
+export class Panel {
+  #root = byId('panel', HTMLElement);
+  #body = byId('panel-body', HTMLDivElement);
+  #button = byId('info-button', HTMLButtonElement);
+  #video;
+  #playback;
+  #timer = /** @type {ReturnType<typeof setInterval> | undefined} */ (undefined);
+  #live = make('div');
+  /** What had the focus when it was opened. */
+  #before = /** @type {Element | null} */ (null);
+
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {Playback} playback
+   */
+  constructor(video, playback) {
+    this.#video = video;
+    this.#playback = playback;
+    this.#button.addEventListener('click', () => this.toggle());
+    byId('panel-close', HTMLButtonElement).addEventListener('click', () => this.close());
+  }
+
+  get isOpen() {
+    return !this.#root.hidden;
+  }
+
+  toggle() {
+    if (this.isOpen) this.close();
+    else this.open();
+  }
+
+  open() {
+    this.#before = document.activeElement;
+    this.#root.hidden = false;
+    this.#button.setAttribute('aria-expanded', 'true');
+    this.draw();
+    this.#timer = setInterval(() => this.#drawLive(), 500);
+    void this.#playback.refresh();
+    byId('panel-close', HTMLButtonElement).focus({ preventScroll: true });
+  }
+
+  close() {
+    if (!this.isOpen) return;
+    const focused = this.#root.contains(document.activeElement);
+    this.#root.hidden = true;
+    this.#button.setAttribute('aria-expanded', 'false');
+    clearInterval(this.#timer);
+    // Back to a button only if the focus came from one: a focused control keeps the bars from fading.
+    if (focused && this.#before instanceof HTMLButtonElement) this.#before.focus();
+  }
+
+  /** Draws anew what the session's info tells. */
+  draw() {
+    if (!this.isOpen) return;
+    const { info } = this.#playback;
+    const source = /** @type {[string, string | undefined][]} */ ([
+      ['Container', info?.container && containerName(info.container)],
+      ['Duration', info?.durationSeconds === undefined ? undefined : clock(info.durationSeconds)],
+      ['Size', info?.fileSize ? size(info.fileSize) : undefined],
+      ['Chapters', info?.chapters?.length ? String(info.chapters.length) : undefined],
+    ]);
+    const tracks = (info?.availableStreams ?? []).map((stream) => trackRow(stream));
+    this.#body.replaceChildren(make('h3', undefined, 'Source'), facts(source));
+    if (tracks.length > 0) this.#body.append(make('h3', undefined, 'Tracks'), ...tracks);
+    this.#body.append(this.#live);
+    this.#drawLive();
+  }
+
+  #drawLive() {
+    const { metrics, hls } = this.#playback;
+    const quality = this.#video.getVideoPlaybackQuality?.();
+    const { videoWidth, videoHeight } = this.#video;
+    const times = metrics.lastLoad !== undefined && metrics.medianLoad !== undefined;
+    const now = facts([
+      ['Buffered ahead', `${bufferAhead(this.#video).toFixed(1)} s`],
+      ['Segments loaded', hls === undefined ? undefined : `${metrics.segments}, ${size(metrics.bytes)}`],
+      [
+        'Time per segment',
+        times ? `${milliseconds(metrics.medianLoad ?? 0)}, last ${milliseconds(metrics.lastLoad ?? 0)}` : undefined,
+      ],
+      ['First frame', metrics.firstFrame === undefined ? undefined : `after ${milliseconds(metrics.firstFrame)}`],
+      ['Last seek', metrics.lastSeek === undefined ? undefined : milliseconds(metrics.lastSeek)],
+      ['Picture', videoWidth > 0 ? `${videoWidth} × ${videoHeight}` : undefined],
+      ['Dropped frames', quality ? `${quality.droppedVideoFrames} of ${quality.totalVideoFrames}` : undefined],
+      ['Stalls', String(metrics.stalls)],
+      ['Fed by', hls === undefined ? 'the browser’s own HLS' : 'hls.js'],
+    ]);
+    const troubles = make('ul', 'troubles');
+    troubles.append(...metrics.errors.map((words) => make('li', undefined, words)));
+    this.#live.replaceChildren(make('h3', undefined, 'Now'), now);
+    if (metrics.errors.length > 0) this.#live.append(make('h3', undefined, 'Errors'), troubles);
+  }
+}
+
+/** @param {[string, string | undefined][]} entries */
+function facts(entries) {
+  const list = make('dl', 'facts');
+  for (const [name, value] of entries) {
+    if (value === undefined || value === '') continue;
+    const row = make('div');
+    row.append(make('dt', undefined, name), make('dd', undefined, value));
+    list.append(row);
+  }
+  return list;
+}
+
+/** @param {StreamInfo} stream */
+function trackRow(stream) {
+  const omitted = stream.delivery === 'omitted';
+  const row = make('div', omitted ? 'track omitted' : 'track');
+  const kind = /** @type {Record<string, string>} */ ({ video: 'Video', audio: 'Audio', subtitle: 'Subtitles' });
+  row.append(make('b', undefined, `${kind[stream.type] ?? stream.type}: ${codecName(stream.codec)}`));
+  const details = trackDetails(stream).join(', ');
+  if (details !== '') row.append(make('p', undefined, details));
+  if (omitted) row.append(make('p', 'delivery', stream.reason ? `Left out: ${stream.reason}` : 'Left out'));
+  else if (stream.delivery === 'copied') row.append(make('p', 'delivery', 'Copied, not re-encoded'));
+  return row;
+}
+
+/** @param {StreamInfo} stream */
+export function trackDetails(stream) {
+  const hdr = /** @type {Record<string, string>} */ ({ hdr10: 'HDR10', hlg: 'HLG', 'dolby-vision': 'Dolby Vision' });
+  return [
+    language(stream.language),
+    stream.title,
+    stream.width && stream.height ? `${stream.width} × ${stream.height}` : undefined,
+    stream.frameRate ? `${Number(stream.frameRate.toFixed(3))} fps` : undefined,
+    stream.hdr ? hdr[stream.hdr] : undefined,
+    stream.channels ? channelLayout(stream.channels) : undefined,
+    stream.sampleRate ? `${stream.sampleRate / 1000} kHz` : undefined,
+    stream.default ? 'default' : undefined,
+    stream.forced ? 'forced' : undefined,
+  ].filter((detail) => detail !== undefined && detail !== '');
+}

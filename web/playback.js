@@ -1,0 +1,311 @@
+import {
+  ApiError,
+  abandonSession,
+  createSession,
+  deleteSession,
+  getSession,
+  problemFrom,
+  sessionError,
+} from './api.js';
+import { answeredProblem, describeCodecs, describeError, describeProblem } from './failures.js';
+import { Metrics } from './metrics.js';
+import Hls from './vendor/hls.mjs';
+
+/**
+ * @typedef {import('./api.js').Session} Session
+ * @typedef {import('./api.js').SessionInfo} SessionInfo
+ * @typedef {import('./failures.js').Failure} Failure
+ * @typedef {import('./vendor/hls.mjs').ErrorData} ErrorData
+ * @typedef {import('./vendor/hls.mjs').LoadPolicy} LoadPolicy
+ *
+ * @typedef {object} PlaybackEvents
+ * @property {(info: SessionInfo) => void} info The session's info came, or came anew.
+ * @property {() => void} tracks The audio tracks, or the choice among them, changed.
+ * @property {(failure: Failure) => void} failed It cannot go on by itself.
+ * @property {(notice: string) => void} notice Something worth a line that stops nothing.
+ * @property {(lost: boolean) => void} connection The server is out of reach, or back.
+ * @property {() => void} blocked The browser wants a click before it plays.
+ */
+
+/**
+ * One source being played: its session on the server and the hls.js instance that feeds the video element.
+ * Invariant: `#attempt` stands for the newest `open`; whatever an older one still brings finds its signal aborted and is dropped,
+ * and a session is either `this.session` or ended.
+ */
+export class Playback {
+  #video;
+  #on;
+  #attempt = new AbortController();
+  #recoveries = /** @type {number[]} */ ([]);
+  #reopened = 0;
+  #lost = false;
+  /** Where `retry` starts: seconds, kept while the player shows no picture of its own. */
+  #position = 0;
+
+  hls = /** @type {Hls | undefined} */ (undefined);
+  session = /** @type {Session | undefined} */ (undefined);
+  info = /** @type {SessionInfo | undefined} */ (undefined);
+  source = '';
+  metrics = new Metrics();
+
+  /**
+   * @param {HTMLVideoElement} video
+   * @param {PlaybackEvents} on
+   */
+  constructor(video, on) {
+    this.#video = video;
+    this.#on = on;
+    video.addEventListener('error', () => void this.#nativeError());
+  }
+
+  /**
+   * Ends what was played and plays this. The player is attached before the server has answered, and starts before the info is there.
+   * @param {string} source
+   * @param {number} at seconds
+   * @param {boolean} [paused] start without playing
+   */
+  async open(source, at, paused = false) {
+    this.close();
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    this.source = source;
+    this.#position = at;
+    this.metrics = new Metrics();
+    this.metrics.watch(this.#video, attempt.signal);
+    if (Hls.isSupported()) this.hls = this.#attach(at);
+    if (!paused && this.hls !== undefined) this.play();
+    try {
+      const session = await createSession(source);
+      if (attempt.signal.aborted) return deleteSession(session.id);
+      this.session = session;
+      this.#load(session.streamUrl, at, paused);
+      await this.refresh();
+    } catch (error) {
+      if (!attempt.signal.aborted) this.#fail(describeProblem(error));
+    }
+  }
+
+  /** Fetches the session's info again; a session that failed says why in it. */
+  async refresh() {
+    const { signal } = this.#attempt;
+    if (this.session === undefined) return;
+    try {
+      const info = await getSession(this.session.id, signal);
+      if (signal.aborted) return;
+      this.info = info;
+      this.#on.info(info);
+    } catch (error) {
+      // The stream itself tells when the session is gone; without its info it still plays.
+      if (!signal.aborted && error instanceof ApiError) this.metrics.failed(error.message);
+    }
+  }
+
+  /** Ends the session and frees the player. */
+  close() {
+    const { session } = this;
+    this.#detach();
+    if (session !== undefined) deleteSession(session.id);
+  }
+
+  /** The same while the page goes away. */
+  abandon() {
+    const { session } = this;
+    this.#detach();
+    if (session !== undefined) abandonSession(session.id);
+  }
+
+  play() {
+    const { signal } = this.#attempt;
+    this.#video.play().catch((/** @type {unknown} */ error) => {
+      const blocked = error instanceof DOMException && error.name === 'NotAllowedError';
+      if (blocked && !signal.aborted) this.#on.blocked();
+    });
+  }
+
+  /**
+   * Plays the same source with a new session.
+   * @param {number} [at] seconds; where it was, when left out
+   */
+  retry(at = this.position) {
+    return this.open(this.source, at);
+  }
+
+  /** Seconds: where it is, or where it was meant to start while there is no picture yet. */
+  get position() {
+    return this.metrics.firstFrame === undefined ? this.#position : this.#video.currentTime;
+  }
+
+  #detach() {
+    this.#attempt.abort();
+    this.hls?.destroy();
+    this.hls = undefined;
+    this.session = undefined;
+    this.info = undefined;
+    this.#recoveries = [];
+    this.#setLost(false);
+    this.#video.removeAttribute('src');
+    this.#video.load();
+  }
+
+  /** @param {number} at */
+  #attach(at) {
+    const hls = new Hls({
+      // A copied segment may start a little before the playlist says; the default skips to the next one near a boundary.
+      maxFragLookUpTolerance: 0,
+      lowLatencyMode: false,
+      // fMP4 needs no transmuxing: a worker would only delay the first frame.
+      enableWorker: false,
+      startFragPrefetch: true,
+      testBandwidth: false,
+      abrEwmaDefaultEstimate: 50_000_000,
+      maxBufferLength: 30,
+      maxMaxBufferLength: 90,
+      backBufferLength: 60,
+      startPosition: at > 0 ? at : -1,
+      manifestLoadPolicy: this.#policy(30_000, 40_000),
+      playlistLoadPolicy: this.#policy(30_000, 40_000),
+      fragLoadPolicy: this.#policy(25_000, 120_000),
+    });
+    hls.on(Hls.Events.ERROR, (_event, data) => this.#error(data));
+    hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#on.tracks());
+    hls.on(Hls.Events.AUDIO_TRACK_SWITCHED, () => this.#on.tracks());
+    hls.on(Hls.Events.FRAG_LOADED, (_event, { frag }) => {
+      const { loading, loaded } = frag.stats;
+      this.metrics.segmentLoaded(loading.end - loading.start, loaded);
+      this.#setLost(false);
+    });
+    hls.attachMedia(this.#video);
+    return hls;
+  }
+
+  /**
+   * A lost connection is tried again until it is back; an answer of the server is final after one more try,
+   * for the server has already done its own retries.
+   * @param {number} maxTimeToFirstByteMs
+   * @param {number} maxLoadTimeMs
+   * @returns {LoadPolicy}
+   */
+  #policy(maxTimeToFirstByteMs, maxLoadTimeMs) {
+    return {
+      default: {
+        maxTimeToFirstByteMs,
+        maxLoadTimeMs,
+        timeoutRetry: { maxNumRetry: 1, retryDelayMs: 0, maxRetryDelayMs: 0 },
+        errorRetry: {
+          maxNumRetry: 1,
+          retryDelayMs: 400,
+          maxRetryDelayMs: 3000,
+          shouldRetry: (_config, count, timeout, response) => {
+            const code = response?.code ?? 0;
+            if (timeout) return count < 1;
+            if (code === 0) this.#setLost(true);
+            return code === 0 || (code >= 500 && count < 1);
+          },
+        },
+      },
+    };
+  }
+
+  /**
+   * @param {string} url
+   * @param {number} at
+   * @param {boolean} paused
+   */
+  #load(url, at, paused) {
+    if (this.hls !== undefined) {
+      this.hls.loadSource(url);
+      return;
+    }
+    // No Media Source Extensions (older iPhones): the browser plays HLS itself.
+    const video = this.#video;
+    video.src = url;
+    if (at > 0) {
+      const start = () => {
+        video.currentTime = at;
+      };
+      video.addEventListener('loadedmetadata', start, { once: true, signal: this.#attempt.signal });
+    }
+    if (!paused) this.play();
+  }
+
+  /** @param {ErrorData} data */
+  #error(data) {
+    const problem = answeredProblem(data);
+    if (data.details !== Hls.ErrorDetails.BUFFER_STALLED_ERROR && (data.fatal || problem !== undefined)) {
+      this.metrics.failed(problem?.message ?? describeError(data).detail);
+    }
+    if (!data.fatal) return;
+    if (problem?.status === 404 && this.metrics.firstFrame !== undefined) return this.#sessionGone(problem);
+    if (data.details === Hls.ErrorDetails.MANIFEST_INCOMPATIBLE_CODECS_ERROR) return void this.#incompatible(data);
+    if (data.type === Hls.ErrorTypes.MEDIA_ERROR && this.#recover()) return;
+    this.#fail(describeError(data));
+  }
+
+  /** At most two attempts in half a minute to go on after a decoder's error. */
+  #recover() {
+    const now = performance.now();
+    this.#recoveries = this.#recoveries.filter((time) => now - time < 30_000);
+    if (this.#recoveries.length >= 2 || this.hls === undefined) return false;
+    this.#recoveries.push(now);
+    this.hls.recoverMediaError();
+    return true;
+  }
+
+  /**
+   * The server forgot the session (idle for too long, or the server was restarted): a new one goes on at the same place.
+   * @param {ApiError} problem
+   */
+  #sessionGone(problem) {
+    const now = performance.now();
+    if (this.#reopened > 0 && now - this.#reopened < 10_000) return this.#fail(describeProblem(problem));
+    this.#reopened = now;
+    void this.open(this.source, this.position, this.#video.paused);
+  }
+
+  /** @param {ErrorData} data */
+  async #incompatible(data) {
+    const { signal } = this.#attempt;
+    if (this.info === undefined) await this.refresh();
+    if (signal.aborted || this.session === undefined) return;
+    const { failure, videoOnly } = describeCodecs(data, this.info);
+    if (!videoOnly) return this.#fail(failure);
+    this.#on.notice(`No sound. ${failure.detail}`);
+    const base = new URL(this.session.streamUrl, location.href);
+    this.hls?.loadSource(new URL('original/playlist.m3u8', base).href);
+  }
+
+  /** The video element's own error counts only where hls.js does not feed it. */
+  async #nativeError() {
+    const { signal } = this.#attempt;
+    if (this.hls !== undefined || this.session === undefined || signal.aborted) return;
+    const response = await fetch(this.session.streamUrl, { signal }).catch(() => undefined);
+    const body = (await response?.text().catch(() => '')) ?? '';
+    if (signal.aborted) return;
+    if (response !== undefined && !response.ok) return this.#fail(describeProblem(problemFrom(response.status, body)));
+    this.#fail({
+      title: 'The video could not be played',
+      detail: this.#video.error?.message || 'This browser gave no reason.',
+    });
+  }
+
+  /** @param {Failure} failure */
+  #fail(failure) {
+    const { signal } = this.#attempt;
+    this.metrics.failed(failure.detail);
+    this.hls?.stopLoad();
+    this.#video.pause();
+    this.#on.failed(failure);
+    void this.refresh().then(() => {
+      const said = sessionError(this.info);
+      if (!signal.aborted && said !== undefined && said !== failure.detail)
+        this.#on.failed({ ...failure, detail: said });
+    });
+  }
+
+  /** @param {boolean} lost */
+  #setLost(lost) {
+    if (this.#lost === lost) return;
+    this.#lost = lost;
+    this.#on.connection(lost);
+  }
+}
