@@ -83,7 +83,10 @@ async function sustained(film: string): Promise<{ mbPerSecond: number; cpuPerGb:
   let bytes = 0;
   const cpu = process.cpuUsage();
   const start = performance.now();
-  for (let n = 0; n < video.segments.length; n++) bytes += (await presentation.segment(video, n, signal)).length;
+  for (let n = 0; n < video.segments.length; n++) {
+    using segment = await presentation.segment(video, n, signal);
+    bytes += segment.bytes.length;
+  }
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpu);
   return { mbPerSecond: bytes / 1e6 / seconds, cpuPerGb: (user + system) / 1e6 / (bytes / 1e9) };

@@ -41,6 +41,8 @@ export class Playback {
   #lost = false;
   /** Where `retry` starts: seconds, kept while the player shows no picture of its own. */
   #position = 0;
+  /** Whether it was opened to stand still. */
+  #paused = false;
 
   hls = /** @type {Hls | undefined} */ (undefined);
   session = /** @type {Session | undefined} */ (undefined);
@@ -70,6 +72,7 @@ export class Playback {
     this.#attempt = attempt;
     this.source = source;
     this.#position = at;
+    this.#paused = paused;
     this.metrics = new Metrics();
     this.metrics.watch(this.#video, attempt.signal);
     if (Hls.isSupported()) this.hls = this.#attach(at);
@@ -162,9 +165,9 @@ export class Playback {
       maxMaxBufferLength: 90,
       backBufferLength: 60,
       startPosition: at > 0 ? at : -1,
-      manifestLoadPolicy: this.#policy(30_000, 40_000),
-      playlistLoadPolicy: this.#policy(30_000, 40_000),
-      fragLoadPolicy: this.#policy(25_000, 120_000),
+      manifestLoadPolicy: this.#policy(30_000, 40_000, 0),
+      playlistLoadPolicy: this.#policy(30_000, 40_000, 0),
+      fragLoadPolicy: this.#policy(25_000, 120_000, 1),
     });
     hls.on(Hls.Events.ERROR, (_event, data) => this.#error(data));
     hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#on.tracks());
@@ -179,13 +182,14 @@ export class Playback {
   }
 
   /**
-   * A lost connection is tried again until it is back; an answer of the server is final after one more try,
-   * for the server has already done its own retries.
+   * A lost connection is tried again until it is back. An answer of the server is final, for the server has already done its own
+   * retries; only a segment gets one more try.
    * @param {number} maxTimeToFirstByteMs
    * @param {number} maxLoadTimeMs
+   * @param {number} tries
    * @returns {LoadPolicy}
    */
-  #policy(maxTimeToFirstByteMs, maxLoadTimeMs) {
+  #policy(maxTimeToFirstByteMs, maxLoadTimeMs, tries) {
     return {
       default: {
         maxTimeToFirstByteMs,
@@ -199,7 +203,7 @@ export class Playback {
             const code = response?.code ?? 0;
             if (timeout) return count < 1;
             if (code === 0) this.#setLost(true);
-            return code === 0 || (code >= 500 && count < 1);
+            return code === 0 || (code >= 500 && count < tries);
           },
         },
       },
@@ -272,6 +276,7 @@ export class Playback {
     this.#on.notice(`No sound. ${failure.detail}`);
     const base = new URL(this.session.streamUrl, location.href);
     this.hls?.loadSource(new URL('original/playlist.m3u8', base).href);
+    if (!this.#paused) this.play();
   }
 
   /** The video element's own error counts only where hls.js does not feed it. */

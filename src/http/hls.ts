@@ -123,11 +123,13 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         const signal = viewerSignal(reply);
         const presentation = await session.presentation(signal);
         const rendition = findRendition(presentation, session, name);
-        const bytes =
-          number === undefined
-            ? presentation.initSegment(rendition)
-            : await presentation.segment(rendition, number, signal);
-        if (number !== undefined) session.markStreaming();
+        const made = async (n: number): Promise<Buffer> => {
+          const segment = await presentation.segment(rendition, n, signal);
+          reply.raw.once('close', () => segment[Symbol.dispose]());
+          session.markStreaming();
+          return Buffer.from(segment.bytes.buffer, segment.bytes.byteOffset, segment.bytes.byteLength);
+        };
+        const bytes = number === undefined ? presentation.initSegment(rendition) : await made(number);
         reply.header('content-type', rendition.track.type === 'video' ? 'video/mp4' : 'audio/mp4');
         reply.header('cache-control', 'private, max-age=3600');
         return reply.send(bytes);

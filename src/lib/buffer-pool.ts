@@ -71,3 +71,6 @@ function sizeClass(length: number): number {
   const step = 2 ** (Math.floor(Math.log2(length - 1)) - 2);
   return Math.ceil(length / step) * step;
 }
+
+/** The pool of the process: what one source or segment gives back, the next one uses. */
+export const processPool = new BufferPool(48 * 1024 * 1024);

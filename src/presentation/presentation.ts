@@ -7,6 +7,7 @@ import {
 } from '../hls/playlist.ts';
 import { gridTimeline, planTimeline, segmentAt, type Timeline, type TimelineSegment } from '../hls/timeline.ts';
 import { waitFor, withDeadline } from '../lib/abort.ts';
+import { processPool } from '../lib/buffer-pool.ts';
 import type { Limiter } from '../lib/limiter.ts';
 import { initSegment } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
@@ -27,6 +28,11 @@ const SEGMENT_DEADLINE_MS = 18_000;
 
 /** How long a playlist waits for an exact index before it is published on a grid. */
 const SCAN_GRACE_MS = 1_500;
+
+/** A made segment. Disposing of it gives its memory back, once nothing refers to it any more. */
+export interface Segment extends Disposable {
+  readonly bytes: Uint8Array;
+}
 
 /** What a playlist request chooses. */
 export interface PlaylistOptions {
@@ -153,7 +159,7 @@ export class Presentation implements AsyncDisposable {
    * Makes segment `n` of a rendition.
    * @throws AppError `segment-not-found`, `segment-timeout`, `media-damaged`, `source-*`; the signal's reason when the viewer leaves.
    */
-  async segment(rendition: Rendition, n: number, viewer: AbortSignal): Promise<Buffer> {
+  async segment(rendition: Rendition, n: number, viewer: AbortSignal): Promise<Segment> {
     const segment = rendition.segments[n];
     if (segment === undefined) throw segmentNotFound(rendition, n);
     const cut = this.#cut(rendition, n);
@@ -168,13 +174,10 @@ export class Presentation implements AsyncDisposable {
         using batch = await this.#reader.read(rendition.track.id, cut, deadline);
         const { track } = rendition;
         const next = batch.nextStart === undefined ? {} : { nextStart: batch.nextStart };
-        return mediaSegment({
-          track,
-          packets: batch.packets,
-          startTime: this.info.startTime,
-          sequenceNumber: n + 1,
-          ...next,
-        });
+        const { startTime } = this.info;
+        const input = { track, packets: batch.packets, startTime, sequenceNumber: n + 1, ...next };
+        const bytes = mediaSegment(input, (length) => processPool.acquire(length));
+        return { bytes, [Symbol.dispose]: () => processPool.release(bytes) };
       }),
     );
   }

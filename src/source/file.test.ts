@@ -90,7 +90,7 @@ test('concurrent reads with recycling never mix', async () => {
 
 test('what is not a regular file is named for what it is', { skip: !posix }, async () => {
   const fifo = join(folder, 'fifo');
-  execFileSync('mkfifo', [fifo]);
+  execFileSync('sh', ['-c', 'mkfifo "$0"', fifo]);
   const directory = join(folder, 'directory');
   await mkdir(directory);
   const address = join(folder, 'socket');

@@ -9,7 +9,7 @@ import { lstat, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
 import { promisify } from 'node:util';
 import { AppError } from '../errors.ts';
-import { BufferPool } from '../lib/buffer-pool.ts';
+import { type BufferPool, processPool } from '../lib/buffer-pool.ts';
 import { checkRange } from './range.ts';
 import type { Source } from './source.ts';
 
@@ -20,14 +20,12 @@ const statDescriptor = (fd: number): Promise<BigIntStats> =>
     fstat(fd, { bigint: true }, (error, stats) => (error === null ? resolve(stats) : reject(error)));
   });
 
-/** One pool for all files: what one session gives back, the next one uses. */
-const sharedPool = new BufferPool();
 
 /**
  * Opens a regular file.
  * @throws AppError `source-not-found`, `source-not-regular`, `source-forbidden`, `source-empty`; the signal's reason.
  */
-export async function openFile(path: string, signal: AbortSignal, pool: BufferPool = sharedPool): Promise<Source> {
+export async function openFile(path: string, signal: AbortSignal, pool: BufferPool = processPool): Promise<Source> {
   signal.throwIfAborted();
   let fd: number;
   try {

@@ -136,6 +136,21 @@ test('a read that overlaps what is held fetches the rest only', async () => {
   assert.equal(origin.requests.at(-1)?.range, `bytes=${3.5 * MB}-${7 * MB - 1}`);
 });
 
+test('what is held is bounded: the range used longest ago goes first', async () => {
+  await using it = await opened({}, { ...quick, cacheBytes: 2.5 * MB });
+  const { source, origin } = it;
+  await source.read(MB, MB);
+  await source.read(3 * MB, MB);
+  await source.read(MB, 1000);
+  await source.read(5 * MB, MB);
+  const asked = origin.requests.length;
+  await source.read(MB, MB);
+  await source.read(5 * MB, MB);
+  assert.equal(origin.requests.length, asked);
+  assertBytes(await source.read(3 * MB, MB), 3 * MB, 4 * MB);
+  assert.equal(origin.requests.length, asked + 1);
+});
+
 test('concurrent reads of one range share its request, and get their bytes as they come', async () => {
   await using it = await opened({ trickle: { bytes: 65_536, everyMs: 5 } });
   const { source, origin } = it;

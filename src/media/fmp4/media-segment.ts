@@ -29,8 +29,9 @@ const NON_SYNC_SAMPLE = 0x01010000; // depends on others, sample_is_non_sync_sam
 /**
  * A CMAF media segment (`moof`, `mdat`) of one track. A pure function of its input, so that everybody gets the same bytes.
  * `tfdt` is the lowest presentation time; composition offsets may be negative (`trun` version 1).
+ * @param allocate gives the memory of the result, all of which is overwritten.
  */
-export function mediaSegment(input: SegmentInput): Buffer {
+export function mediaSegment(input: SegmentInput, allocate: (length: number) => Uint8Array): Uint8Array {
   const timing = input.track.type === 'video' ? videoTiming(input) : audioTiming(input);
   const { packets } = timing;
   const head = new BoxWriter(160 + packets.length * 16);
@@ -53,15 +54,19 @@ export function mediaSegment(input: SegmentInput): Buffer {
     });
   });
   head.patchU32(dataOffsetAt, head.length + 8);
-  return withMediaData(head, packets);
+  return withMediaData(head, packets, allocate);
 }
 
-function withMediaData(head: BoxWriter, packets: readonly Packet[]): Buffer {
+function withMediaData(
+  head: BoxWriter,
+  packets: readonly Packet[],
+  allocate: (length: number) => Uint8Array,
+): Uint8Array {
   let size = 8;
   for (const packet of packets) size += packet.data.length;
   head.u32(size).ascii('mdat');
   const header = head.finish();
-  const segment = Buffer.allocUnsafeSlow(header.length + size - 8);
+  const segment = allocate(header.length + size - 8);
   segment.set(header, 0);
   let position = header.length;
   for (const packet of packets) {

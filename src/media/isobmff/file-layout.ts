@@ -87,12 +87,9 @@ export class Window {
 
   /** `length` bytes at `offset`, fewer only at the end of the file. When they must be read, `ahead` bytes are read instead. */
   async bytes(offset: number, length: number, ahead = length): Promise<Uint8Array> {
+    const held = this.held(offset, length);
+    if (held !== undefined) return held;
     const end = Math.min(offset + length, this.source.size);
-    for (const part of this.#parts) {
-      if (offset >= part.offset && end <= part.offset + part.bytes.length) {
-        return part.bytes.subarray(offset - part.offset, end - part.offset);
-      }
-    }
     if (offset >= end) return new Uint8Array(0);
     const bytes = await this.source.read(
       offset,
@@ -102,6 +99,17 @@ export class Window {
     this.#parts.push({ offset, bytes });
     if (this.#parts.length > 4) this.#parts.splice(1, 1);
     return bytes.subarray(0, end - offset);
+  }
+
+  /** As `bytes`, when they were read before; else undefined. */
+  held(offset: number, length: number): Uint8Array | undefined {
+    const end = Math.min(offset + length, this.source.size);
+    for (const part of this.#parts) {
+      if (offset >= part.offset && end <= part.offset + part.bytes.length) {
+        return part.bytes.subarray(offset - part.offset, Math.max(offset, end) - part.offset);
+      }
+    }
+    return undefined;
   }
 
   /** The top-level box at `offset`, or undefined at the end of the file and where no box is. */

@@ -65,14 +65,21 @@ async function isEndOfFragments(window: Window, end: number): Promise<boolean> {
     if (offset + 8 > window.source.size) return true;
     const box = await window.box(offset);
     if (box === undefined) return true;
-    if (box.type !== 'free' && box.type !== 'skip') return box.type === 'mfra' || box.type === 'meta' || box.type === 'uuid';
+    if (box.type !== 'free' && box.type !== 'skip')
+      return box.type === 'mfra' || box.type === 'meta' || box.type === 'uuid';
     offset = box.end;
   }
   return false;
 }
 
 /** Reads one sidx and those that it refers to. False when it belongs to another track or cannot be used. */
-async function gather(window: Window, box: TopLevelBox, trackId: number, into: Gathered, depth: number): Promise<boolean> {
+async function gather(
+  window: Window,
+  box: TopLevelBox,
+  trackId: number,
+  into: Gathered,
+  depth: number,
+): Promise<boolean> {
   const size = box.end - box.offset - box.headerSize;
   if (depth > MAX_DEPTH || size > MAX_BOX) return false;
   const view = viewOf(await window.bytes(box.offset + box.headerSize, size));

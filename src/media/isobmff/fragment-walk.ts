@@ -9,7 +9,7 @@ import { waitFor } from '../../lib/abort.ts';
 import type { Source } from '../../source/source.ts';
 import type { KeyframeIndex } from '../types.ts';
 import { BoxError } from './boxes.ts';
-import { headerOf, type TopLevelBox } from './file-layout.ts';
+import { headerOf, type TopLevelBox, type Window } from './file-layout.ts';
 import type { TrackFragment } from './fragment.ts';
 import { entryOf, type FragmentInfo, type FragmentParser } from './fragment-map.ts';
 import { KeyframeCollector } from './keyframe-index.ts';
@@ -33,15 +33,20 @@ export interface KeyPlace {
 /** A window that moves forward and hands its memory back. */
 export class Hopper {
   readonly #source: Source;
+  #window: Window | undefined;
   #offset = 0;
   #bytes: Uint8Array = new Uint8Array(0);
 
-  constructor(source: Source) {
+  /** @param window what was read while the file was opened; let go by `release` */
+  constructor(source: Source, window?: Window) {
     this.#source = source;
+    this.#window = window;
   }
 
   /** Valid until the next call; shorter than `length` only at the end of the file. */
   async bytes(offset: number, length: number, signal: AbortSignal): Promise<Uint8Array> {
+    const held = this.#window?.held(offset, length);
+    if (held !== undefined) return held;
     const end = Math.min(offset + length, this.#source.size);
     if (offset < this.#offset || end > this.#offset + this.#bytes.length) {
       const fresh = await this.#source.read(offset, Math.max(length, AHEAD[this.#source.latency]), signal);
@@ -66,6 +71,7 @@ export class Hopper {
   }
 
   release(): void {
+    this.#window = undefined;
     this.#source.recycle(this.#bytes);
     this.#bytes = new Uint8Array(0);
   }
@@ -96,14 +102,14 @@ export class FragmentWalk {
    * @param indexed id of the track whose key frames are the index
    * @param start byte position of the first box after moov
    */
-  constructor(source: Source, parser: FragmentParser, indexed: number, start: number, lifetime: AbortSignal) {
-    this.#source = source;
+  constructor(window: Window, parser: FragmentParser, indexed: number, start: number, lifetime: AbortSignal) {
+    this.#source = window.source;
     this.#parser = parser;
     this.#indexed = indexed;
     this.#isVideo = parser.tracks.get(indexed)?.box.kind === 'video';
     this.#position = start;
     this.#lifetime = lifetime;
-    this.#hopper = new Hopper(source);
+    this.#hopper = new Hopper(window.source, window);
     const listed = parser.tables();
     if (listed !== undefined) this.#add(0, 0, listed);
   }
@@ -139,6 +145,11 @@ export class FragmentWalk {
       await this.#hop(signal);
       if (performance.now() > end) break;
     }
+  }
+
+  /** Lets go of what was read so far: to be called when opening has ended. */
+  release(): void {
+    this.#hopper.release();
   }
 
   /** Waits until `reached`, or the end of the file. Walks on in the background for as long as the reader lives. */

@@ -140,7 +140,8 @@ function addRun(
     at += 4;
   }
   const fields = [0x100, 0x200, 0x400, 0x800].filter((flag) => flags & flag).length;
-  if (at + 4 * fields * count > trun.byteLength) throw new BoxError('a fragment (trun) says more samples than it holds');
+  if (at + 4 * fields * count > trun.byteLength)
+    throw new BoxError('a fragment (trun) says more samples than it holds');
   if (fields === 0) count = Math.min(count, Math.max(0, MAX_BARE_SAMPLES - track.sizes.length));
   for (let i = 0; i < count; i++) {
     const duration = flags & 0x100 ? trun.getUint32(at) : header.duration;

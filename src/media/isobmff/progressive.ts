@@ -5,7 +5,7 @@
  */
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
-import { needsFirstPacket, packetDuration } from '../codecs/codecs.ts';
+import { needsFirstPacket } from '../codecs/codecs.ts';
 import type { Chapter, Cut, KeyframeIndex, MediaInfo, MediaReader, PacketBatch, Track } from '../types.ts';
 import { BoxError } from './boxes.ts';
 import { readChapters } from './chapters.ts';
@@ -148,7 +148,7 @@ class ProgressiveReader implements MediaReader {
       return await readSamples(this.#source, list, AbortSignal.any([signal, this.#lifetime.signal]), {
         span: this.#source.latency === 'remote' && config !== undefined ? this.#commonSpan(cut) : undefined,
         nextStart: this.#nextStart(track, cut, spans),
-        duration: config && track.box.kind === 'audio' ? (data) => packetDuration(config, data) : undefined,
+        audio: track.box.kind === 'audio' ? config : undefined,
       });
     } catch (error) {
       if (!(error instanceof BoxError) && !(error instanceof RangeError)) throw error;

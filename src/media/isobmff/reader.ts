@@ -4,6 +4,7 @@ import type { Source } from '../../source/source.ts';
 import type { MediaReader } from '../types.ts';
 import { BoxError, child } from './boxes.ts';
 import { readLayout, Window } from './file-layout.ts';
+import { type FragmentedOptions, openFragmented } from './fragmented-open.ts';
 import { openProgressive } from './progressive.ts';
 import { parseMovieBox } from './track-box.ts';
 
@@ -14,7 +15,11 @@ export { isIsobmff } from './file-layout.ts';
  * The source stays the caller's: dispose it after the reader.
  * @throws AppError `media-damaged`, `media-not-playable`, `source-*`; the signal's reason.
  */
-export async function openIsobmff(source: Source, signal: AbortSignal): Promise<MediaReader> {
+export async function openIsobmff(
+  source: Source,
+  signal: AbortSignal,
+  options: FragmentedOptions = {},
+): Promise<MediaReader> {
   signal.throwIfAborted();
   try {
     const window = new Window(source, signal);
@@ -26,9 +31,24 @@ export async function openIsobmff(source: Source, signal: AbortSignal): Promise<
       );
     }
     const movie = parseMovieBox(layout.moov);
+    if (movie.mvex !== undefined && (await hasFragments(window, layout.moovEnd))) {
+      return await openFragmented(window, movie, layout, signal, options);
+    }
     return await openProgressive(window, movie, layout.container, signal);
   } catch (error) {
     if (!(error instanceof BoxError) && !(error instanceof RangeError)) throw error;
     throw new AppError('media-damaged', `${source.label}: ${error.message}.`, { cause: error });
   }
+}
+
+/** Whether a fragment stands among the boxes after `moov`; a movie box that allows for fragments may have none. */
+async function hasFragments(window: Window, moovEnd: number): Promise<boolean> {
+  let offset = moovEnd;
+  for (let i = 0; i < 64; i++) {
+    const box = await window.box(offset, 4096);
+    if (box === undefined) return false;
+    if (box.type === 'moof') return true;
+    offset = box.end;
+  }
+  return false;
 }

@@ -1,7 +1,8 @@
 /** Reads samples with few reads and makes packets that are views of what was read. */
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
-import type { Packet, PacketBatch } from '../types.ts';
+import { packetDuration } from '../codecs/codecs.ts';
+import type { CodecConfig, Packet, PacketBatch } from '../types.ts';
 import type { SampleList } from './presented-track.ts';
 
 /** Neighbouring samples are read together when the gap between them is at most this many bytes. */
@@ -17,11 +18,11 @@ export interface ByteRange {
 }
 
 export interface ReadOptions {
-  /** A range that is read in one piece when it holds all samples: other tracks' reads of the same cut ask for the same. */
+  /** A range that is read in one piece when it holds any sample: other tracks' reads of the same cut ask for the same. */
   readonly span?: ByteRange | undefined;
   readonly nextStart?: number | undefined;
-  /** Seconds that a packet lasts, where the tables do not say it. */
-  readonly duration?: ((data: Uint8Array) => number | undefined) | undefined;
+  /** Audio that is copied: its packets last as long as their codec says, or less where the tables cut them. */
+  readonly audio?: CodecConfig | undefined;
 }
 
 /** The lowest and the highest byte of a list, and the sum of its sizes. */
@@ -56,18 +57,32 @@ function byPosition(list: SampleList): Uint32Array {
   return ascending ? order : order.sort((a, b) => list.offsets[a]! - list.offsets[b]!);
 }
 
-function planRuns(list: SampleList, order: Uint32Array, gap: number, runOf: Uint32Array): Run[] {
-  const runs: Run[] = [];
+/** Samples within the span belong to its run, all others to runs of their own. */
+function planRuns(
+  list: SampleList,
+  order: Uint32Array,
+  gap: number,
+  runOf: Uint32Array,
+  span: ByteRange | undefined,
+): Run[] {
+  const runs: Run[] = span === undefined ? [] : [{ from: span.from, to: span.to }];
   let run: Run | undefined;
+  let inSpan = 0;
   for (const i of order) {
     const from = list.offsets[i]!;
     const to = from + list.sizes[i]!;
+    if (span !== undefined && from >= span.from && to <= span.to) {
+      inSpan += list.sizes[i]!;
+      continue;
+    }
     if (run === undefined || from > run.to + gap) {
       run = { from, to };
       runs.push(run);
     } else if (to > run.to) run.to = to;
     runOf[i] = runs.length - 1;
   }
+  // Nothing of it is needed: an empty run, which is not read.
+  if (span !== undefined && inSpan === 0) runs[0] = { from: span.from, to: span.from };
   return runs;
 }
 
@@ -83,6 +98,7 @@ async function readRuns(source: Source, runs: readonly Run[], signal: AbortSigna
     while (next < runs.length) {
       const at = next++;
       const { from, to } = runs[at]!;
+      if (from === to) continue;
       const bytes = await source.read(from, to - from, signal);
       buffers[at] = bytes;
       if (bytes.length < to - from)
@@ -123,15 +139,12 @@ export async function readSamples(
   source: Source,
   list: SampleList,
   signal: AbortSignal,
-  { span, nextStart, duration }: ReadOptions = {},
+  { span, nextStart, audio }: ReadOptions = {},
 ): Promise<PacketBatch> {
   signal.throwIfAborted();
   const runOf = new Uint32Array(list.count);
-  let runs = planRuns(list, byPosition(list), GAP[source.latency], runOf);
-  if (span !== undefined && runs.length > 0 && runs[0]!.from >= span.from && runs.every(({ to }) => to <= span.to)) {
-    runs = [{ from: span.from, to: Math.min(span.to, source.size) }];
-    runOf.fill(0);
-  }
+  const common = span && { from: span.from, to: Math.min(span.to, source.size) };
+  const runs = planRuns(list, byPosition(list), GAP[source.latency], runOf, common);
   const total = runs.reduce((sum, run) => sum + run.to - run.from, 0);
   if (total > MAX_CUT_BYTES) throw damaged(source, `one segment of it would have ${total} bytes`);
   const buffers = await readRuns(source, runs, signal);
@@ -145,11 +158,17 @@ export async function readSamples(
     packets.push({
       data,
       pts: list.pts[i]!,
-      duration: list.durations[i]! || (duration?.(data) ?? 0),
+      duration: audio === undefined ? list.durations[i]! : audioDuration(audio, data, list.durations[i]!),
       key: list.keys[i] === 1,
     });
   }
   return new Batch(source, buffers, packets, nextStart);
+}
+
+/** Tables say when the next packet comes: later than this one ends, where there is a gap, or at the end of a fragment. */
+function audioDuration(config: CodecConfig, data: Uint8Array, told: number): number {
+  const own = packetDuration(config, data);
+  return own === undefined ? told : told > 0 ? Math.min(own, told) : own;
 }
 
 /** The samples of a list whose presentation times lie from `from` (inclusive) to `to` (exclusive). */

@@ -36,11 +36,12 @@ export interface SoundTrack {
 class BunnyTrack implements SoundTrack {
   readonly track: Track;
   readonly #input: BunnyInput;
-  readonly #sink: EncodedPacketSink;
+  /** Absent when the track has no packets. */
+  readonly #sink: EncodedPacketSink | undefined;
   /** Presentation times of the packets that the library lays on 0 because their sound is (partly) dropped. */
   readonly #lead: readonly number[];
 
-  constructor(input: BunnyInput, sink: EncodedPacketSink, track: Track, lead: readonly number[]) {
+  constructor(input: BunnyInput, sink: EncodedPacketSink | undefined, track: Track, lead: readonly number[]) {
     this.#input = input;
     this.#sink = sink;
     this.track = track;
@@ -49,18 +50,20 @@ class BunnyTrack implements SoundTrack {
 
   async packets(cut: Cut, signal: AbortSignal): Promise<Packet[]> {
     const packets: Packet[] = [];
+    const sink = this.#sink;
+    if (!sink) return packets;
     const work = async (): Promise<void> => {
       // The first packets have times of their own, so whoever wants one of them counts from the first.
       let position = 0;
-      let packet = cut.from <= 0 ? null : await this.#sink.getPacket(cut.from);
-      if (!packet || packet.timestamp <= 0) packet = await this.#sink.getFirstPacket();
+      let packet = cut.from <= 0 ? null : await sink.getPacket(cut.from);
+      if (!packet || packet.timestamp <= 0) packet = await sink.getFirstPacket();
       else position = Number.POSITIVE_INFINITY;
       for (let count = 1; packet; count++) {
         signal.throwIfAborted();
         const pts = this.#lead[position] ?? packet.timestamp;
         if (pts >= cut.to) return;
         if (pts >= cut.from) packets.push(this.#packet(packet, pts));
-        packet = await this.#sink.getNextPacket(packet);
+        packet = await sink.getNextPacket(packet);
         position++;
         if (count % BURST === 0) await new Promise((resolve) => setImmediate(resolve));
       }
@@ -128,7 +131,9 @@ export async function openSoundTrack(
   });
   const config = 'config' in described ? described.config : undefined;
   const lead = config?.codec === 'opus' ? await leadTimes(sink, (p) => packetDuration(config, p.data)) : [];
-  const end = (await source.getDurationFromMetadata()) ?? (await source.computeDuration());
+  // Without a first packet, or with a rate of 0, the library's search by time never ends (FLAC, 1.61): there is nothing to search.
+  const readable = first !== null && sampleRate > 0;
+  const end = (await source.getDurationFromMetadata()) ?? (readable ? await source.computeDuration() : 0);
   const language = await source.getLanguageCode();
   const title = await source.getName();
   const startTime = first?.timestamp ?? 0;
@@ -146,5 +151,5 @@ export async function openSoundTrack(
     endTime: Number.isFinite(end) ? Math.max(startTime, end) : startTime,
     audio: { sampleRate, channels },
   };
-  return new BunnyTrack(input, sink, track, lead);
+  return new BunnyTrack(input, readable ? sink : undefined, track, lead);
 }

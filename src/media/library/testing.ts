@@ -1,6 +1,6 @@
 /** For the tests of this folder: sources in memory, media made by FFmpeg, and what ffprobe says of it. */
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Source } from '../../source/source.ts';
@@ -45,6 +45,11 @@ export class MediaMaker implements Disposable {
     return path;
   }
 
+  write(name: string, bytes: Uint8Array): string {
+    writeFileSync(this.path(name), bytes);
+    return this.path(name);
+  }
+
   bytes(name: string): Uint8Array {
     return readFileSync(this.path(name));
   }
@@ -75,8 +80,9 @@ export interface ProbedPacket {
   readonly key: boolean;
 }
 
-/** Packets of one stream (`v:0`, `a:1`) in file order. */
-export function probePackets(path: string, stream: string): ProbedPacket[] {
+const probed = new Map<string, ProbedPacket[]>();
+
+function runProbe(path: string, stream: string): ProbedPacket[] {
   const out = execFileSync(
     'ffprobe',
     [
@@ -101,6 +107,17 @@ export function probePackets(path: string, stream: string): ProbedPacket[] {
     size: Number(p.size),
     key: p.flags.startsWith('K'),
   }));
+}
+
+/** Packets of one stream (`v:0`, `a:1`) in file order; asked once for each file. */
+export function probePackets(path: string, stream: string): readonly ProbedPacket[] {
+  const key = `${stream} ${path}`;
+  let packets = probed.get(key);
+  if (!packets) {
+    packets = runProbe(path, stream);
+    probed.set(key, packets);
+  }
+  return packets;
 }
 
 /** Cuts of `step` seconds over the whole programme. */

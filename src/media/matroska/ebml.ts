@@ -11,6 +11,11 @@ export const BAD_SIZE = -2;
 /** The longest element header that Matroska allows: 4 bytes of ID, 8 of size. */
 export const MAX_HEADER = 12;
 
+/** A copy that outlives the buffer. (`slice` is none where the buffer is a Buffer.) */
+export function copyOf(buf: Uint8Array, start = 0, stop = buf.length): Uint8Array {
+  return new Uint8Array(buf.subarray(start, stop));
+}
+
 /** Length in bytes of an element ID by its first byte; 0 when it can't be one. */
 export function idLength(first: number): number {
   return first >= 0x80 ? 1 : first >= 0x40 ? 2 : first >= 0x20 ? 3 : first >= 0x10 ? 4 : 0;
@@ -150,6 +155,6 @@ export class ElementCursor {
 
   /** The present element's data, as a copy: it outlives the buffer that was read. */
   bytes(): Uint8Array {
-    return this.buf.slice(this.start, this.stop);
+    return copyOf(this.buf, this.start, this.stop);
   }
 }

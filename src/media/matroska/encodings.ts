@@ -92,7 +92,7 @@ function decode(encodings: ContentEncodings, data: Uint8Array, scope: number): U
     if ((step.scope & scope) === 0) continue;
     if (step.header === undefined) {
       try {
-        bytes = inflateSync(bytes, { maxOutputLength: MAX_INFLATED });
+        bytes = new Uint8Array(inflateSync(bytes, { maxOutputLength: MAX_INFLATED }));
       } catch {
         return undefined;
       }

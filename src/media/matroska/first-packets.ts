@@ -2,6 +2,7 @@
 import type { Source } from '../../source/source.ts';
 import { needsFirstPacket } from '../codecs/codecs.ts';
 import { mapCodec } from './codec-id.ts';
+import { copyOf } from './ebml.ts';
 import { decodeFrame, decodePrivate } from './encodings.ts';
 import { Feed } from './feed.ts';
 import { laceOffsets } from './lacing.ts';
@@ -116,7 +117,7 @@ function note(seen: FirstSeen, walker: BlockWalker): boolean {
     const stop = walker.offset(walker.dataEnd);
     const [a, b] = laceOffsets(buf, walker.offset(walker.dataPos), stop, walker.lacing);
     const frame = a === undefined || b === undefined ? undefined : decodeFrame(entry.encodings, buf.subarray(a, b));
-    if (frame !== undefined && frame.length > 0) seen.packet = frame.slice();
+    if (frame !== undefined && frame.length > 0) seen.packet = copyOf(frame);
   }
   if (video && seen.key === undefined) seen.key = { ticks: seen.timing.ticksOf(walker), cluster: walker.clusterPos };
   seen.times.push(seen.timing.rawOf(walker));

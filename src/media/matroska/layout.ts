@@ -2,7 +2,7 @@
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
 import type { Attachment } from '../types.ts';
-import { ElementCursor } from './ebml.ts';
+import { copyOf, ElementCursor } from './ebml.ts';
 import { ID, isTopLevel } from './ids.ts';
 import {
   parseAttachment,
@@ -162,7 +162,7 @@ export class LayoutReader {
     if (id === ID.SeekHead) this.#addTargets(at);
     else if (id === ID.Info) layout.info = parseInfo(at);
     else if (id === ID.Tracks) layout.tracks = parseTracks(at);
-    else if (id === ID.Cues) layout.cues = at.buf.slice();
+    else if (id === ID.Cues) layout.cues = copyOf(at.buf);
     else if (id === ID.Chapters) layout.chapters = parseChapters(at);
     else if (id === ID.Tags) parseTags(at, layout.tags);
   }

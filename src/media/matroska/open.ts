@@ -5,7 +5,7 @@ import type { MediaInfo, Track, TrackType } from '../types.ts';
 import { ClusterMap } from './cluster-map.ts';
 import { parseCues } from './cues.ts';
 import { describeTrack, trackType, writesAbsoluteTimes } from './describe.ts';
-import { ElementCursor } from './ebml.ts';
+import { copyOf, ElementCursor } from './ebml.ts';
 import type { MatroskaFile, OpenTrack } from './file.ts';
 import { type FirstSeen, prepare, readFirstPackets } from './first-packets.ts';
 import { type OpenedIndex, publish, withLeads } from './keyframes.ts';
@@ -47,7 +47,7 @@ export async function openFile(source: Source, signal: AbortSignal): Promise<Ope
 /** A copy of the first cluster's first bytes, if they are in memory. */
 function firstClusterHead(layout: Layout, held: { bytes: Uint8Array; base: number }): Uint8Array | undefined {
   const at = layout.firstCluster - held.base;
-  return at >= 0 && at < held.bytes.length ? held.bytes.slice(at, at + 64) : undefined;
+  return at >= 0 && at < held.bytes.length ? copyOf(held.bytes, at, at + 64) : undefined;
 }
 
 async function assemble(

@@ -138,7 +138,7 @@ describe('reads of a remote source', () => {
     // Above the sizes that one read takes anyway.
     const path = await make(
       'large.mkv',
-      `-f lavfi -i testsrc2=s=1280x720:r=24:d=30 ${TONE} -c:v libx264 -preset ultrafast -bf 2 -b:v 9M -minrate 9M -maxrate 9M -bufsize 9M -nal-hrd cbr -g 48 -c:a aac`,
+      `-f lavfi -i testsrc2=s=1280x720:r=24:d=30 ${TONE.replace('13', '30')} -c:v libx264 -preset ultrafast -bf 2 -b:v 9M -minrate 9M -maxrate 9M -bufsize 9M -nal-hrd cbr -g 48 -c:a aac`,
     );
     const source = memorySource(await load(path), 'remote');
     await using reader = await openMatroska(source, signal);

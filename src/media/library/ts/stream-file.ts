@@ -18,6 +18,8 @@ const INTERLEAVING = 3;
 /** Past this, a cut's audio is not looked for any further, seconds of the reference stream. */
 const OVERRUN = 10;
 const MAX_PROBES = 64;
+/** Read past the place where a cut's audio is known to end, bytes. */
+const MARGIN = 128 * 1024;
 
 export interface StreamEntry {
   readonly pid: number;
@@ -212,7 +214,7 @@ export class StreamFile {
       framing: this.framing,
       from: start,
       to: this.source.size,
-      chunk: this.chunk,
+      chunk: this.#audioChunk(entry.pid, start, to),
       signal,
       visit: (bytes, at, position) => {
         for (const assembler of assemblers) assembler.packet(bytes, at, position);
@@ -223,5 +225,13 @@ export class StreamFile {
       assemblers[0]!.flush();
     }
     framer?.flush();
+  }
+
+  /** What one read should take for the audio up to `to` (seconds) when the clock map knows where that is. */
+  #audioChunk(pid: number, start: number, to: number): number {
+    if (!Number.isFinite(to)) return this.chunk;
+    const { after } = this.clock(pid).bracket(to * TICKS + TICKS / 2);
+    const span = after === undefined ? this.chunk : after.position - start + MARGIN;
+    return Math.max(MARGIN, Math.min(span, this.chunk));
   }
 }
