@@ -1,8 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.ts';
+import { findBinary } from './ffmpeg/binaries.ts';
 import { buildServer } from './http/server.ts';
-import { openMedia } from './media/open.ts';
+import { readerOpener } from './presentation/open-reader.ts';
 import { PresentationStore } from './presentation/presentation-store.ts';
 import { SessionStore } from './session/session-store.ts';
 
@@ -23,7 +25,13 @@ export function version(): string {
  */
 export async function startApp(config: Config, log: FastifyBaseLogger): Promise<App> {
   await using resources = new AsyncDisposableStack();
-  const presentations = new PresentationStore(openMedia);
+  const besideExecutable = dirname(process.execPath);
+  const places = {
+    pathEntries: config.searchPath,
+    besideExecutable,
+    ...(config.ffprobeBin ? { configured: config.ffprobeBin } : {}),
+  };
+  const presentations = new PresentationStore(readerOpener(() => findBinary('ffprobe', places)));
   const sessions = resources.use(
     new SessionStore({
       presentations,

@@ -275,8 +275,9 @@ export class Playback {
     if (!videoOnly) return this.#fail(failure);
     this.#on.notice(`No sound. ${failure.detail}`);
     const base = new URL(this.session.streamUrl, location.href);
+    // Another source empties the video element, which stops it.
+    if (!this.#paused) this.hls?.once(Hls.Events.MANIFEST_PARSED, () => this.play());
     this.hls?.loadSource(new URL('original/playlist.m3u8', base).href);
-    if (!this.#paused) this.play();
   }
 
   /** The video element's own error counts only where hls.js does not feed it. */

@@ -9,13 +9,14 @@ export function streamUrl(session: Session): string {
 
 /** What clients are told of a session; without the media fields until its source is opened. */
 export function sessionInfo(session: Session, presentation: Presentation | undefined): SessionInfo {
-  const { request, error } = session;
+  const { request } = session;
+  const error = session.error ?? presentation?.unplayable;
   const isTorrent = request.kind === 'torrent';
   return {
     id: session.id,
     source: request.source,
     kind: request.kind === 'file' ? 'file' : 'http', // the desktop client expects `http` for torrents too
-    status: session.status,
+    status: error ? 'error' : session.status,
     createdAt: session.createdAt.toISOString(),
     startTime: request.startTime,
     quality: request.quality,

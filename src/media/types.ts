@@ -153,6 +153,8 @@ export interface Cut {
    */
   readonly fromKey?: number;
   readonly toKey?: number;
+  /** On a grid: `to` of the cut after this one, so that this one ends exactly where that one starts. Absent: it is as long as this one. */
+  readonly nextTo?: number;
 }
 
 export interface Packet {

@@ -2,8 +2,8 @@ import { AppError, type ErrorCode, toAppError } from '../errors.ts';
 import { waitFor, withDeadline } from '../lib/abort.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
-import type { MediaReader } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
+import type { OpenReader } from './open-reader.ts';
 import { Presentation } from './presentation.ts';
 
 /** A probe gives its answer or its error within this time. */
@@ -33,10 +33,10 @@ export class PresentationStore {
     remote: new Limiter(CONCURRENT_SEGMENTS.remote),
   };
   readonly #failures = new Map<string, { readonly error: AppError; readonly until: number }>();
-  readonly #openMedia: (source: Source, signal: AbortSignal) => Promise<MediaReader>;
+  readonly #openReader: OpenReader;
 
-  constructor(openMedia: (source: Source, signal: AbortSignal) => Promise<MediaReader>) {
-    this.#openMedia = openMedia;
+  constructor(openReader: OpenReader) {
+    this.#openReader = openReader;
   }
 
   /** How many sources are open. */
@@ -86,7 +86,7 @@ export class PresentationStore {
     let taken = false;
     const lease = this.#shared.acquire(source.identity, (unwanted) => {
       taken = true;
-      return Presentation.open(source, this.#openMedia, this.#limiters[source.latency], unwanted);
+      return Presentation.open(source, this.#openReader, this.#limiters[source.latency], unwanted);
     });
     try {
       if (!taken) await source[Symbol.asyncDispose]();

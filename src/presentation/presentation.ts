@@ -13,6 +13,7 @@ import { initSegment } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import type { Cut, KeyframeIndex, MediaInfo, MediaReader } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
+import type { OpenReader } from './open-reader.ts';
 import {
   type BitRates,
   bitRates,
@@ -58,6 +59,8 @@ export class Presentation implements AsyncDisposable {
   readonly size: number;
   /** The last component of the source's path; may be empty. */
   readonly name: string;
+  /** Why nothing of it can be played, if so. */
+  readonly unplayable: AppError | undefined;
   readonly #reader: MediaReader;
   readonly #rates: BitRates;
   readonly #limiter: Limiter;
@@ -76,6 +79,7 @@ export class Presentation implements AsyncDisposable {
     this.indexKind = index === undefined ? 'grid' : 'exact';
     this.timeline = index === undefined ? gridTimeline(reader.info.duration) : exactTimeline(reader.info, index);
     this.renditions = planRenditions(reader.info, this.timeline);
+    this.unplayable = this.renditions.length > 0 ? undefined : notPlayable(reader.info);
     this.#rates = bitRates(this.timeline, index, source.size);
   }
 
@@ -83,12 +87,7 @@ export class Presentation implements AsyncDisposable {
    * Takes over `source`, whatever the outcome.
    * @throws AppError `media-*`, `source-*`; the signal's reason.
    */
-  static async open(
-    source: Source,
-    open: (source: Source, signal: AbortSignal) => Promise<MediaReader>,
-    limiter: Limiter,
-    signal: AbortSignal,
-  ): Promise<Presentation> {
+  static async open(source: Source, open: OpenReader, limiter: Limiter, signal: AbortSignal): Promise<Presentation> {
     await using resources = new AsyncDisposableStack();
     resources.use(source);
     const reader = resources.use(await open(source, signal));
@@ -124,7 +123,7 @@ export class Presentation implements AsyncDisposable {
   }
 
   multivariantPlaylist(options: PlaylistOptions): string {
-    this.#requirePlayable();
+    if (this.unplayable) throw this.unplayable;
     const query = options.firstSegment > 0 ? `?slice=${options.firstSegment}` : '';
     const plan = planVariants({
       info: this.info,
@@ -201,16 +200,6 @@ export class Presentation implements AsyncDisposable {
     if (n === segments.length - 1) to = Number.POSITIVE_INFINITY;
     return fromKey === undefined || toKey === undefined ? { from, to } : { from, to, fromKey, toKey };
   }
-
-  #requirePlayable(): void {
-    if (this.renditions.length > 0) return;
-    const reasons = this.info.tracks.filter(({ type }) => type !== 'subtitle').map(({ notCopied }) => notCopied);
-    const why = [...new Set(reasons.filter((reason) => reason !== undefined))].join('; ');
-    throw new AppError(
-      'media-not-playable',
-      `Nothing in this file can be played without re-encoding: ${why || 'it has no video or audio'}.`,
-    );
-  }
 }
 
 interface OpenedParts {
@@ -258,6 +247,12 @@ function exactTimeline(info: MediaInfo, index: KeyframeIndex): Timeline {
 
 function startPoint(options: { readonly startOffset: number }): { start?: { timeOffset: number } } {
   return options.startOffset > 0 ? { start: { timeOffset: options.startOffset } } : {};
+}
+
+function notPlayable(info: MediaInfo): AppError {
+  const reasons = info.tracks.filter(({ type }) => type !== 'subtitle').map(({ notCopied }) => notCopied);
+  const why = [...new Set(reasons.filter((reason) => reason !== undefined))].join('; ') || 'it has no video or audio';
+  return new AppError('media-not-playable', `Nothing in this file can be played without re-encoding: ${why}.`);
 }
 
 function segmentNotFound(rendition: Rendition, n: number): AppError {

@@ -20,7 +20,6 @@ const statDescriptor = (fd: number): Promise<BigIntStats> =>
     fstat(fd, { bigint: true }, (error, stats) => (error === null ? resolve(stats) : reject(error)));
   });
 
-
 /**
  * Opens a regular file.
  * @throws AppError `source-not-found`, `source-not-regular`, `source-forbidden`, `source-empty`; the signal's reason.
@@ -51,6 +50,7 @@ export async function openFile(path: string, signal: AbortSignal, pool: BufferPo
 class FileSource implements Source {
   readonly identity: string;
   readonly label: string;
+  readonly localPath: string;
   readonly name: string;
   readonly size: number;
   readonly latency = 'local';
@@ -66,6 +66,7 @@ class FileSource implements Source {
 
   constructor(path: string, fd: number, stats: BigIntStats, pool: BufferPool) {
     this.label = path;
+    this.localPath = path;
     this.name = basename(path);
     this.size = Number(stats.size);
     this.identity = `file:${path}:${stats.mtimeNs}:${stats.size}:${stats.dev}.${stats.ino}`;

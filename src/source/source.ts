@@ -11,6 +11,8 @@ export interface Source extends AsyncDisposable {
   readonly name: string;
   /** Bytes. */
   readonly size: number;
+  /** Absolute path of a local file, for programs that can't read through us. */
+  readonly localPath?: string;
   /**
    * What a read costs. `local`: microseconds, so small reads are welcome. `remote`: a round trip, so readers ask for
    * few and large ranges; concurrent and repeated reads inside a range that is held or under way cost nothing.

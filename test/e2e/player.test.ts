@@ -196,15 +196,16 @@ describe('the page', { timeout: 180_000 }, () => {
     [740, 360],
   ] as const) {
     test(`fits a phone of ${width} x ${height}`, async () => {
-      // Without motion nothing is still on its way in when it is measured.
-      const reducedMotion = 'reduce' as const;
-      const phone = { viewport: { width, height }, hasTouch: true, isMobile: true, reducedMotion };
+      const phone = { viewport: { width, height }, hasTouch: true, isMobile: true };
       await using player = await PlayerPage.open(browser, server, '/', phone);
       assert.deepEqual(await outside(player), []);
       await player.enter(await film());
       await player.playing();
       assert.deepEqual(await outside(player), []);
       await player.page.tap('#info-button');
+      await player.page.evaluate(
+        'Promise.all(document.getElementById("panel").getAnimations().map(({ finished }) => finished))',
+      );
       assert.deepEqual(await outside(player), []);
     });
   }

@@ -131,6 +131,35 @@ describe('bad input gets its clear error or plays, and other sessions notice not
     );
   }
 
+  test('a container that only FFmpeg knows is described, and the reason given', async () => {
+    const source = await numberedMedia({ container: 'avi', video: 'mpeg4', audio: ['mp3'], seconds: 4 });
+    const info = await infoOf(source);
+    assert.equal(info.errorCode, 'media-not-playable', String(info.error));
+    assert.equal(info.container, 'avi');
+    const described = info.availableStreams?.map(({ type, codec, delivery, reason }) => [
+      type,
+      codec,
+      delivery,
+      reason !== undefined,
+    ]);
+    assert.deepEqual(described, [
+      ['video', 'mpeg4', 'omitted', true],
+      ['audio', 'mp3', 'omitted', true],
+    ]);
+  });
+
+  test('what cannot be copied is left out with its reason, the rest plays', async () => {
+    const source = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['vorbis', 'aac'], seconds: 8 });
+    const info = await infoOf(source);
+    assert.equal(info.error, undefined);
+    const [video, vorbis, aac] = info.availableStreams ?? [];
+    assert.deepEqual([video?.delivery, vorbis?.delivery, aac?.delivery], ['copied', 'omitted', 'copied']);
+    assert.match(vorbis?.reason as string, /vorbis/i);
+    const got = await fetchPresentation(server, await server.create({ source }));
+    assert.ok(got.video);
+    assert.equal(got.audio.length, 1);
+  });
+
   test('a refused connection', async () => {
     const placeholder = createServer().listen(0, '127.0.0.1');
     await new Promise((resolve) => placeholder.once('listening', resolve));
@@ -150,6 +179,12 @@ describe('bad input gets its clear error or plays, and other sessions notice not
       const info = await infoOf(url);
       assert.equal(info.errorCode, 'source-http-status', String(info.error));
       assert.match(info.error as string, /404/);
+    }));
+
+  test('an origin that trickles ends in an error in time', () =>
+    withOrigin({ trickle: { bytes: 50, everyMs: 500 } }, async ({ url }) => {
+      const info = await infoOf(url);
+      assert.ok(['source-stalled', 'probe-timeout'].includes(info.errorCode as string), String(info.error));
     }));
 
   const PLAYING: Record<string, OriginBehaviour> = {

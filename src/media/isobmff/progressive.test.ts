@@ -163,7 +163,10 @@ describe('what a file tells', () => {
       ...['-metadata:s:s:0', 'language=deu', '-metadata:s:a:0', 'handler_name=Commentary'],
       path('rich.mp4'),
     );
-    await ffmpeg('-i', path('rich.mp4'), '-c', 'copy', '-metadata:s:v:0', 'rotate=90', path('rich.mov'));
+    await ffmpeg(
+      ...['-i', path('rich.mp4'), '-map', '0:v', '-map', '0:a', '-map', '0:s', '-c', 'copy'],
+      ...['-metadata:s:v:0', 'rotate=90', path('rich.mov')],
+    );
     for (const name of ['rich.mp4', 'rich.mov']) {
       const { reader } = await open(name);
       await using _ = reader;
@@ -177,7 +180,8 @@ describe('what a file tells', () => {
         { startTime: 0, endTime: 2, title: 'One' },
         { startTime: 2, endTime: reader.info.duration, title: 'Zwei Ä' },
       ]);
-      assert.equal(tracks[0]!.video!.rotation, name === 'rich.mov' ? 90 : 0);
+      // FFmpeg 5.1 writes `rotate=90` as a quarter turn counterclockwise, and ffprobe says so.
+      assert.equal(tracks[0]!.video!.rotation, name === 'rich.mov' ? 270 : 0);
       assert.equal(tracks[1]!.language, 'fra');
       assert.equal(tracks[1]!.title, 'Commentary');
       assert.equal(tracks[2]!.language, 'deu');
@@ -239,7 +243,7 @@ describe('damaged files', () => {
     const { video, duration } = await lengthOf(reader);
     assert.ok(video > 24 && video < 120, `${video} frames`);
     assert.ok(duration > 1 && duration < 5, `${duration} s`);
-    await assertDamaged(bytes.subarray(0, 10_000), /incomplete|ends/);
+    await assertDamaged(bytes.subarray(0, bytes.indexOf('mdat') + 20), /ends before its video and audio/);
   });
 });
 

@@ -18,12 +18,13 @@ export class BunnyInput implements Disposable {
   readonly #lifetime = new AbortController();
   #phase: AbortSignal;
 
-  constructor(bunny: Mediabunny, source: Source, opening: AbortSignal) {
+  /** @param size bytes of the source that the library is shown. */
+  constructor(bunny: Mediabunny, source: Source, size: number, opening: AbortSignal) {
     this.#source = source;
     this.#phase = AbortSignal.any([opening, this.#lifetime.signal]);
     this.input = new bunny.Input({
       source: new bunny.CustomSource({
-        getSize: () => source.size,
+        getSize: () => size,
         read: (start, end) => this.#read(start, end),
         maxCacheSize: 4 * 1024 * 1024,
         prefetchProfile: source.latency === 'remote' ? 'network' : 'fileSystem',

@@ -42,3 +42,22 @@ export function oggStreams(head: Uint8Array): OggStream[] {
   }
   return found;
 }
+
+/** Largest page, bytes: 27 of header, 255 lacing values, 255 segments. */
+export const MAX_OGG_PAGE = 27 + 255 + 255 * 255;
+
+/**
+ * Where the last whole page of a file ends, told from its tail: the library takes a page that is cut off for a fault of its own.
+ * @param position of the tail in the file. @returns undefined when no whole page is in it.
+ */
+export function lastPageEnd(tail: Uint8Array, position: number): number | undefined {
+  for (let at = tail.length - PAGE_HEADER; at >= 0; at--) {
+    if (tail[at] !== 0x4f || tail[at + 1] !== 0x67 || tail[at + 2] !== 0x67 || tail[at + 3] !== 0x53) continue;
+    const segments = tail[at + 26]!;
+    if (at + PAGE_HEADER + segments > tail.length) continue;
+    let end = at + PAGE_HEADER + segments;
+    for (let i = 0; i < segments; i++) end += tail[at + PAGE_HEADER + i]!;
+    if (end <= tail.length) return position + end;
+  }
+  return undefined;
+}

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
@@ -118,7 +119,7 @@ describe('sound alone', () => {
     const reader = await open(maker.bytes('pre.ogg'));
     const want = probePackets(maker.path('pre.ogg'), 'a:0');
     const got = await readAll(reader, reader.info.tracks[0]!.id, gridCuts(reader, 1));
-    assert.ok(want.filter((p) => p.pts < 0).length >= 2);
+    assert.ok(want[0]!.pts < 0);
     assert.deepEqual(
       got.map((p) => Math.round(p.pts * 1e6)),
       want.map((p) => Math.round(p.pts * 1e6)),
@@ -175,8 +176,8 @@ describe('what is none of ours', () => {
     'one byte': () => new Uint8Array([0x47]),
     text: () => new TextEncoder().encode('Good news, everyone. '.repeat(5000)),
     zeros: () => new Uint8Array(300_000),
-    'an AVI': () => (maker.make('x.avi', ...testVideo(1), '-c:v', 'mpeg4'), maker.bytes('x.avi')),
-    'a picture': () => (maker.make('x.png', ...testVideo(1), '-frames:v', '1'), maker.bytes('x.png')),
+    'an AVI': () => readFileSync(maker.make('x.avi', ...testVideo(1), '-c:v', 'mpeg4')),
+    'a picture': () => readFileSync(maker.make('x.png', ...testVideo(1), '-frames:v', '1')),
   };
   for (const [name, make] of Object.entries(others)) {
     it(`leaves ${name} to others`, async () => {

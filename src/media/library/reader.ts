@@ -8,7 +8,7 @@ import { describeCodec } from '../codecs/codecs.ts';
 import type { Cut, KeyframeIndex, MediaInfo, MediaReader, PacketBatch, Track } from '../types.ts';
 import { BunnyInput } from './bunny-source.ts';
 import { accessGrid } from './grid.ts';
-import { oggStreams } from './ogg-streams.ts';
+import { lastPageEnd, MAX_OGG_PAGE, oggStreams } from './ogg-streams.ts';
 import { openSoundTrack, type SoundTrack } from './sound-track.ts';
 import { openTransportStream, TS_PROBE } from './ts/reader.ts';
 
@@ -72,10 +72,19 @@ function foreignTracks(head: Uint8Array, known: readonly Track[]): Track[] {
     }));
 }
 
+/** The whole source, but of an Ogg file that is cut off only its whole pages. */
+async function usableSize(source: Source, head: Uint8Array, signal: AbortSignal): Promise<number> {
+  if (head[0] !== 0x4f || head[1] !== 0x67 || head[2] !== 0x67 || head[3] !== 0x53) return source.size;
+  const from = Math.max(0, source.size - 2 * MAX_OGG_PAGE);
+  const tail = await source.read(from, source.size - from, signal);
+  return lastPageEnd(tail, from) ?? source.size;
+}
+
 async function openSound(source: Source, head: Uint8Array, signal: AbortSignal): Promise<MediaReader | undefined> {
   const bunny = await import('mediabunny');
   using stack = new DisposableStack();
-  const input = stack.use(new BunnyInput(bunny, source, signal));
+  const size = await usableSize(source, head, signal);
+  const input = stack.use(new BunnyInput(bunny, source, size, signal));
   const format = await input.wait(async () => {
     try {
       return await input.input.getFormat();

@@ -87,23 +87,21 @@ async function leadTimes(
 ): Promise<number[]> {
   const durations: number[] = [];
   let packet = await sink.getFirstPacket();
+  let end = 0;
   while (packet && packet.timestamp === 0 && durations.length < MAX_LEAD) {
     const full = duration(packet);
     if (full === undefined || full <= packet.duration + 1e-9) break;
     durations.push(full);
-    const end = packet.duration;
+    end = packet.duration;
     packet = await sink.getNextPacket(packet);
-    if (end > 0) {
-      const times: number[] = [];
-      let time = end;
-      for (const step of durations.reverse()) {
-        time -= step;
-        times.push(time);
-      }
-      return times.reverse();
-    }
   }
-  return [];
+  const times: number[] = [];
+  let time = packet?.timestamp ?? end;
+  for (const step of durations.reverse()) {
+    time -= step;
+    times.push(time);
+  }
+  return times.reverse();
 }
 
 /** The tracks of an input, in file order; opening only. */

@@ -130,7 +130,7 @@ export function gridCuts(reader: MediaReader, step: number): Cut[] {
 }
 
 /** The same numbers, in a fixed other order. */
-export function shuffled<T>(values: readonly T[], seed = 7): T[] {
+function shuffled<T>(values: readonly T[], seed = 7): T[] {
   const result = [...values];
   let state = seed;
   for (let i = result.length - 1; i > 0; i--) {

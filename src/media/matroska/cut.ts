@@ -12,7 +12,7 @@ import type { MatroskaFile, OpenTrack } from './file.ts';
 import { locate, tooLarge } from './locate.ts';
 import { blockPackets } from './packets.ts';
 import { type Plan, planCut, slackOf, stepOf, type TimedIndex } from './plan.ts';
-import { BLOCK, BlockWalker, clusterTimestamp, NEED } from './walker.ts';
+import { BLOCK, BlockWalker, clusterTimestamp, LOOK_AHEAD, NEED } from './walker.ts';
 
 export const MAX_CUT_BYTES = 1024 * 1024 * 1024;
 export const MAX_PACKETS = 1_000_000;
@@ -227,7 +227,7 @@ async function lookBack(
   }
   const walker = new BlockWalker(position, file.layout.end, start);
   const collector = new Collector(file);
-  if (await feed.fill(walker, start - position)) {
+  if (await feed.fill(walker, start - position + LOOK_AHEAD)) {
     await collectByTime(file, track, walker, feed, cut.from, cut.to, collector);
   }
   return collector.packets;

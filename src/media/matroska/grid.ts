@@ -54,6 +54,12 @@ export async function readAllByGrid(
   }
 }
 
+/** Key frames before this time are where a cut from `from` to `to` may start. */
+function keyLimit(file: MatroskaFile, from: number, to: number): number {
+  if (Number.isFinite(to)) return to - EPSILON;
+  return file.endTime > from && Number.isFinite(from) ? file.endTime + EPSILON : Number.POSITIVE_INFINITY;
+}
+
 /**
  * Where the cut begins and ends among the blocks that pass, in the order of the file. A cut begins with the first key frame at or
  * after `from` if there is one before `startLimit`, else with the first frame whose time is >= `from`.
@@ -74,13 +80,15 @@ class GridCut {
 
   constructor(file: MatroskaFile, cut: Cut) {
     const { from, to } = cut;
-    const finite = Number.isFinite(from);
-    const length = to - (finite ? from : file.startTime);
+    const length = to - (Number.isFinite(from) ? from : file.startTime);
     this.#from = from;
     this.#to = to;
-    if (Number.isFinite(to)) this.#startLimit = to - EPSILON;
-    else this.#startLimit = finite && file.endTime > from ? file.endTime + EPSILON : Number.POSITIVE_INFINITY;
-    this.#endLimit = to + Math.max(length, EPSILON) - EPSILON;
+    // A track without an index beside one that has it: the cuts differ in length, and lie as the other track's key frames do.
+    const plain = cut.fromKey !== undefined;
+    this.#startLimit = plain ? Number.NEGATIVE_INFINITY : keyLimit(file, from, to);
+    this.#endLimit = plain
+      ? Number.NEGATIVE_INFINITY
+      : keyLimit(file, to, cut.nextTo ?? to + Math.max(length, EPSILON));
   }
 
   /** Judges the next block: `skip` it, `take` it, `restart` (forget what was taken, then take), `end` with it, `stop`: it ended at `endCount`. */

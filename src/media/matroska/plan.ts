@@ -1,6 +1,7 @@
 /** Which bytes a cut lies in. Pure arithmetic on the index: the same for the video and the audio of one cut. */
 import type { CueIndex } from './cues.ts';
 import type { MatroskaFile } from './file.ts';
+import { LOOK_AHEAD } from './walker.ts';
 
 const MIN_REMOTE_SLACK = 512 * 1024;
 const MAX_REMOTE_SLACK = 4 * 1024 * 1024;
@@ -41,7 +42,9 @@ export function planCut(file: MatroskaFile, index: TimedIndex, fromKey: number, 
   const start = fromKey <= 0 ? layout.firstCluster : (index.clusters[fromKey] ?? layout.clustersEnd);
   if (toKey >= count) {
     const boundary = Math.max(start, layout.clustersEnd);
-    return { start, boundary, length: boundary - start, limit: boundary };
+    // The walker looks a little ahead of what it takes.
+    const length = Math.min(boundary + LOOK_AHEAD, layout.end) - start;
+    return { start, boundary, length, limit: boundary };
   }
   const boundary = Math.max(start, index.hints[toKey] ?? start);
   const slack = source.latency === 'remote' ? slackOf(file) : LOCAL_SLACK;

@@ -233,7 +233,7 @@ describe('grid cuts with long groups', () => {
     const probed = await probePackets(path);
     for (const latency of ['local', 'remote'] as const) {
       await using reader = await openMatroska(memorySource(bytes, latency), signal);
-      for (const length of [1, 2.5, 4, 100]) {
+      for (const length of [1, 2.5, 4, 6.24, 100]) {
         const cuts = gridCuts(reader.info.startTime, reader.info.duration, length);
         const video = await readCuts(reader, 1, cuts);
         assertSame(video.packets, probed[0] ?? [], 1e-6);
@@ -246,6 +246,20 @@ describe('grid cuts with long groups', () => {
           assert.equal(video.nextStarts[i], Math.min(...rest.slice(0, 20).map((packet) => packet.pts)));
         }
         assertSame((await readCuts(reader, 2, cuts)).packets, probed[1] ?? [], 0.0011);
+      }
+    }
+  });
+});
+
+describe('a second video track', () => {
+  it('is cut by time and gives every packet once', async () => {
+    const path = await make('two.mkv', `${VIDEO} ${VIDEO} -map 0 -map 1 ${X264} -g:v:1 77`);
+    const probed = await probePackets(path);
+    await using reader = await openMatroska(memorySource(await load(path)), signal);
+    for (const group of [1, 2]) {
+      for (const track of [1, 2]) {
+        const { packets } = await readCuts(reader, track, keyCuts(reader, group));
+        assertSame(packets, probed[track - 1] ?? [], 1e-6);
       }
     }
   });

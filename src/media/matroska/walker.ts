@@ -19,7 +19,7 @@ export const END = 3;
 
 const NEEDLE = Buffer.from([0x1f, 0x43, 0xb6, 0x75]);
 /** Element header and the fixed part of a block, with room. */
-const LOOK_AHEAD = 32;
+export const LOOK_AHEAD = 32;
 /** What a search for the next cluster asks for at a time. */
 const SEARCH_STEP = 256 * 1024;
 /** A cluster's head is judged by so many bytes. */

@@ -1,5 +1,6 @@
 /** Audio frames in the byte stream of PES packets: where each starts, how long it lasts, what time it has. */
-import { type Pes, TICKS, unwrap } from './pes.ts';
+import { type Pes, TICKS } from './pes.ts';
+import type { Timeline } from './timeline.ts';
 
 export interface AudioFrame {
   readonly data: Uint8Array;
@@ -147,16 +148,16 @@ interface Growing {
  */
 export class AudioFramer {
   readonly #parse: HeaderParser;
-  readonly #reference: number;
+  readonly #timeline: Timeline;
   readonly #emit: (frame: AudioFrame) => void;
   #carry: Uint8Array = new Uint8Array(0);
   #next: number | undefined;
   #growing: Growing | undefined;
   #synced = false;
 
-  constructor(parse: HeaderParser, reference: number, emit: (frame: AudioFrame) => void) {
+  constructor(parse: HeaderParser, timeline: Timeline, emit: (frame: AudioFrame) => void) {
     this.#parse = parse;
-    this.#reference = reference;
+    this.#timeline = timeline;
     this.#emit = emit;
   }
 
@@ -168,7 +169,7 @@ export class AudioFramer {
       bytes.set(this.#carry);
       bytes.set(pes.data, boundary);
     }
-    let anchor = pes.pts === undefined ? undefined : unwrap(pes.pts, this.#reference);
+    let anchor = pes.pts === undefined ? undefined : this.#timeline.ticks(pes.pts, pes);
     let at = 0;
     for (;;) {
       const header = this.#headerAt(bytes, at);

@@ -6,6 +6,7 @@ import { type Pes, PesAssembler, TICKS, unwrap } from './pes.ts';
 import { type ProgramMap, parsePat, parsePmt, SectionCollector } from './psi.ts';
 import type { StreamEntry, StreamFile } from './stream-file.ts';
 import { isBluRay, languageOf, streamKind } from './stream-types.ts';
+import { Timeline } from './timeline.ts';
 import { accessKind } from './video-access.ts';
 
 /** Read of a source to find its streams, bytes at most. */
@@ -158,7 +159,8 @@ function takeVideo(head: StreamHead, pes: Pes, reference: number, usable: (data:
 function takeAudio(head: StreamHead, pes: Pes, reference: number): void {
   const parse = parserFor(head.entry.kind.codec);
   if (!parse || head.frame) return;
-  head.framer ??= new AudioFramer(parse, reference, (frame) => {
+  // So early in the file no jump has passed, whichever stream the clock will be.
+  head.framer ??= new AudioFramer(parse, new Timeline(reference, pes.pid), (frame) => {
     if (head.frame) return;
     head.frame = frame.data;
     head.frameTicks = frame.ticks;
@@ -239,7 +241,7 @@ export async function readEnds(
     for (const { pid, kind } of wanted) {
       const parse = parserFor(kind.codec);
       if (parse) {
-        const take = new AudioFramer(parse, file.reference, (f) => note(pid, f.ticks + f.duration * TICKS));
+        const take = new AudioFramer(parse, file.timeline, (f) => note(pid, f.ticks + f.duration * TICKS));
         framers.set(pid, take);
       }
     }

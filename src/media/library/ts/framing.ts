@@ -2,7 +2,7 @@
 import { AppError } from '../../../errors.ts';
 import type { Source } from '../../../source/source.ts';
 
-export const SYNC_BYTE = 0x47;
+const SYNC_BYTE = 0x47;
 export const TS_PACKET_SIZE = 188;
 
 /** Packets that must follow one another before a file is called a transport stream. */
@@ -13,7 +13,7 @@ const RESYNC_PACKETS = 4;
 const MAX_LEADING_GARBAGE = 8192;
 
 /** Distance of the sync bytes: 188, 192 with a time code before each packet (M2TS), 204 with parity after it. */
-export type Stride = 188 | 192 | 204;
+type Stride = 188 | 192 | 204;
 
 export interface Framing {
   readonly stride: Stride;
@@ -47,7 +47,7 @@ export function detectFraming(head: Uint8Array): Framing | undefined {
  * Offset of the first sync byte at or after `from` that others confirm; -1 when there is none in these bytes.
  * @param atEnd no bytes follow, so fewer packets may confirm.
  */
-export function findSync(bytes: Uint8Array, from: number, stride: Stride, atEnd: boolean): number {
+function findSync(bytes: Uint8Array, from: number, stride: Stride, atEnd: boolean): number {
   for (let at = bytes.indexOf(SYNC_BYTE, from); at >= 0; at = bytes.indexOf(SYNC_BYTE, at + 1)) {
     const available = Math.floor((bytes.length - at - TS_PACKET_SIZE) / stride) + 1;
     if (available < 1 || (available < RESYNC_PACKETS && !atEnd)) return -1;
@@ -57,7 +57,7 @@ export function findSync(bytes: Uint8Array, from: number, stride: Stride, atEnd:
 }
 
 /** Called for each packet: `at` is the offset of its sync byte in `bytes`, `position` the same in the source. True ends the walk. */
-export type PacketVisitor = (bytes: Uint8Array, at: number, position: number) => boolean;
+type PacketVisitor = (bytes: Uint8Array, at: number, position: number) => boolean;
 
 export interface WalkOptions {
   readonly source: Source;
@@ -118,6 +118,6 @@ export async function walkPackets(options: WalkOptions): Promise<void> {
 }
 
 /** A turn of the event loop: sources that answer from memory would otherwise hold it for the whole walk. */
-export function turn(): Promise<void> {
+function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

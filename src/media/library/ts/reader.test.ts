@@ -274,6 +274,35 @@ describe('damaged MPEG-TS', () => {
   });
 });
 
+describe('MPEG-TS put together from several files', () => {
+  it('runs on where the clock jumps back', async () => {
+    const piece = maker.bytes('bframes.ts');
+    const audio = probePackets(maker.path('bframes.ts'), 'a:0');
+    const reader = await open(Buffer.concat([piece, piece, piece]));
+    assert.ok(Math.abs(reader.info.duration - 60) < 0.2, String(reader.info.duration));
+    const index = await reader.scan(signal);
+    assert.deepEqual(
+      [...index.times].map((t) => Math.round(t * 1000)),
+      Array.from({ length: 30 }, (_, i) => 1480 + i * 2000),
+    );
+    for (const cuts of [gridCuts(reader, 6), indexCuts(index), gridCuts(reader, 1.3)]) {
+      const video = await readAll(reader, reader.info.videoTrackId!, cuts);
+      const times = video.map((p) => Math.round(p.pts * 1000)).sort((a, b) => a - b);
+      assert.deepEqual(
+        times,
+        Array.from({ length: 1500 }, (_, i) => 1480 + i * 40),
+      );
+      const sound = await readAll(reader, reader.info.tracks[1]!.id, cuts);
+      assert.equal(sound.length, 3 * audio.length);
+      // In step with the video: each piece's sound lies as far behind its video as in the file alone.
+      for (const [i, packet] of sound.entries()) {
+        const expected = audio[i % audio.length]!.pts + 20 * Math.floor(i / audio.length);
+        assert.ok(Math.abs(packet.pts - expected) <= AUDIO_TOLERANCE, `${i}: ${packet.pts}, not ${expected}`);
+      }
+    }
+  });
+});
+
 describe('reading MPEG-TS', () => {
   it('finds times in a long file with few reads, and reads an indexed cut of video at once', async () => {
     const rate = ['-b:v', '5M', '-minrate', '5M', '-maxrate', '5M', '-bufsize', '5M', '-x264-params', 'nal-hrd=cbr'];

@@ -10,8 +10,9 @@ import type { Cut, KeyframeIndex, MediaInfo, MediaReader, Packet, PacketBatch, T
 import { accessGrid } from '../grid.ts';
 import { readEnds, readHeads, readProgram, type StreamHead } from './discover.ts';
 import { detectFraming } from './framing.ts';
-import { TICKS, unwrap } from './pes.ts';
+import { TICKS } from './pes.ts';
 import { type StreamEntry, StreamFile } from './stream-file.ts';
+import { Timeline } from './timeline.ts';
 import { codecOf, frameTicks, isUsableKeyFrame, makeTrack, startTicks } from './tracks.ts';
 import { type Boundary, VideoStream } from './video-stream.ts';
 
@@ -172,13 +173,14 @@ export async function openTransportStream(
   const picture = heads.find((h) => h.entry.kind.type === 'video' && h.key);
   const clockHead = picture ?? heads.find((h) => h.entry.kind.type === 'audio' && h.first);
   const clockPid = clockHead?.entry.pid ?? program.streams[0]!.pid;
-  const file = new StreamFile(source, framing, reference ?? 0, clockPid);
+  const file = new StreamFile(source, framing, new Timeline(reference ?? 0, clockPid));
+  const frame = (picture && frameTicks(picture)) ?? DEFAULT_FRAME_TICKS;
+  await file.findJumps(frame, signal);
   for (const { entry, first } of heads) {
     if (first?.pts !== undefined) {
-      file.clock(entry.pid).add(first.position, unwrap(first.dts ?? first.pts, file.reference));
+      file.clock(entry.pid).add(first.position, file.timeline.ticks(first.dts ?? first.pts, first));
     }
   }
-  const frame = (picture && frameTicks(picture)) ?? DEFAULT_FRAME_TICKS;
   const entries = heads.map((h) => ({ ...h.entry, kind: { ...h.entry.kind, codec: codecOf(h) } }));
   const ends = await readEnds(file, entries, frame, signal);
   const info = makeInfo(source, framing.stride, heads, program.scrambled, ends);

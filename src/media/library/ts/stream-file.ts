@@ -6,11 +6,12 @@ import type { Source } from '../../../source/source.ts';
 import { AudioFramer, parserFor } from './audio-frames.ts';
 import { ClockMap } from './clock-map.ts';
 import { type Framing, walkPackets } from './framing.ts';
-import { type Pes, PesAssembler, TICKS, unwrap } from './pes.ts';
+import { type Pes, PesAssembler, TICKS } from './pes.ts';
 import type { StreamKind } from './stream-types.ts';
+import { isJump, type Timeline } from './timeline.ts';
 
 /** Kept of a PES packet whose payload does not matter, bytes: its header with all extensions. */
-export const HEADER_ONLY = 64;
+const HEADER_ONLY = 64;
 /** Passing this many bytes without a packet of the PID ends a probe. */
 const PROBE_LIMIT = 8 * 1024 * 1024;
 /** A PES packet may lie this far from a video packet of the same time, seconds (the buffer model allows 1). */
@@ -18,6 +19,8 @@ const INTERLEAVING = 3;
 /** Past this, a cut's audio is not looked for any further, seconds of the reference stream. */
 const OVERRUN = 10;
 const MAX_PROBES = 64;
+/** Places at which the clock is looked at for running backwards. */
+const SAMPLES = 24;
 /** Read past the place where a cut's audio is known to end, bytes. */
 const MARGIN = 128 * 1024;
 
@@ -51,17 +54,18 @@ export interface RangeOptions {
 export class StreamFile {
   readonly source: Source;
   readonly framing: Framing;
-  /** Raw ticks around which all others are unwrapped. */
-  readonly reference: number;
-  /** The PID whose decode times order the file: the video, else the first audio. */
-  readonly clockPid: number;
+  readonly timeline: Timeline;
   readonly #clocks = new Map<number, ClockMap>();
 
-  constructor(source: Source, framing: Framing, reference: number, clockPid: number) {
+  /** @param timeline its clock is the video, else the first audio: it orders the file. */
+  constructor(source: Source, framing: Framing, timeline: Timeline) {
     this.source = source;
     this.framing = framing;
-    this.reference = reference;
-    this.clockPid = clockPid;
+    this.timeline = timeline;
+  }
+
+  get clockPid(): number {
+    return this.timeline.clockPid;
   }
 
   clock(pid: number): ClockMap {
@@ -76,9 +80,44 @@ export class StreamFile {
   /** Undefined for a PES packet without a time. */
   timed(pes: Pes): TimedPes | undefined {
     if (pes.pts === undefined) return undefined;
-    const ticks = unwrap(pes.pts, this.reference);
-    const decodeTicks = Math.min(ticks, unwrap(pes.dts ?? pes.pts, this.reference));
+    const ticks = this.timeline.ticks(pes.pts, pes);
+    const decodeTicks = Math.min(ticks, this.timeline.ticks(pes.dts ?? pes.pts, pes));
     return { ...pes, ticks, decodeTicks };
+  }
+
+  /**
+   * Does the clock run backwards somewhere? Then reads the whole source for the places (a file that was put together from several).
+   * Before any time is told. Not for remote sources, where looking costs too much: theirs keep the times as written.
+   */
+  async findJumps(frame: number, signal: AbortSignal): Promise<void> {
+    if (this.source.latency === 'remote') return;
+    let previous = Number.NEGATIVE_INFINITY;
+    for (let i = 0; i < SAMPLES; i++) {
+      const from = this.framing.first + Math.floor(((this.source.size - this.framing.first) * i) / SAMPLES);
+      const point = await this.#probe(this.clockPid, from, this.source.size, signal);
+      if (typeof point !== 'object') continue;
+      if (isJump(Math.min(0, point.ticks - previous))) {
+        await this.#readJumps(frame, signal);
+        return;
+      }
+      previous = point.ticks;
+    }
+  }
+
+  async #readJumps(frame: number, signal: AbortSignal): Promise<void> {
+    const take = this.timeline.jumpFinder(frame, this.source.label);
+    await this.walk({
+      from: this.framing.first,
+      to: this.source.size,
+      signal,
+      pids: [this.clockPid],
+      limit: HEADER_ONLY,
+      flush: true,
+      onPes: (pes) => {
+        take(pes);
+        return false;
+      },
+    });
   }
 
   get chunk(): number {
@@ -195,11 +234,11 @@ export class StreamFile {
       else if (pts >= from) emit(data, pts, duration);
     };
     const parse = parserFor(entry.kind.codec);
-    const framer = parse && new AudioFramer(parse, this.reference, (f) => give(f.data, f.ticks, f.duration));
+    const framer = parse && new AudioFramer(parse, this.timeline, (f) => give(f.data, f.ticks, f.duration));
     const assemblers = [
       new PesAssembler([entry.pid], (pes) => {
         if (framer) framer.push(pes);
-        else if (pes.pts !== undefined) give(pes.data, unwrap(pes.pts, this.reference), 0);
+        else if (pes.pts !== undefined) give(pes.data, this.timeline.ticks(pes.pts, pes), 0);
       }),
     ];
     if (this.clockPid !== entry.pid) {

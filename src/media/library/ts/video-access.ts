@@ -4,7 +4,7 @@
 export type AccessKind = 'key' | 'delta' | undefined;
 
 /** Offset of the byte after the next start code (00 00 01) at or after `from`; -1 when there is none. */
-export function nextUnit(bytes: Uint8Array, from: number): number {
+function nextUnit(bytes: Uint8Array, from: number): number {
   for (let at = bytes.indexOf(1, from + 2); at >= 0; at = bytes.indexOf(1, at + 1)) {
     if (bytes[at - 1] === 0 && bytes[at - 2] === 0) return at + 1;
   }

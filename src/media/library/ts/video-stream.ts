@@ -12,7 +12,7 @@ import { accessKind } from './video-access.ts';
  * How far after a grid time a key frame is looked for, seconds; after that the cut starts with any frame. The rule speaks of the end of
  * the cut, which a neighbour does not know: the grid's pitch stands for it.
  */
-export const GRID_REACH = 6;
+const GRID_REACH = 6;
 /** Reordering delays are below this, seconds. */
 const REORDERING = 2;
 /** Kept of an access unit to tell whether it is a key frame, bytes: parameter sets and supplemental information come first. */
