@@ -1,3 +1,4 @@
+import { audioTracks, chooseAudio, isPlayed, streamsOf } from './audio-tracks.js';
 import { byId, setIcon, setLabel } from './dom.js';
 import { channelLayout, clock, codecName, language } from './format.js';
 import { handleKey } from './keys.js';
@@ -77,7 +78,7 @@ export class Controls {
 
   /** The audio button is there when there is a choice. */
   mirrorTracks() {
-    this.#audioButton.hidden = (this.#playback.hls?.audioTracks.length ?? 0) < 2;
+    this.#audioButton.hidden = audioTracks(this.#playback.hls).length < 2;
   }
 
   /** The browser wants a click first. */
@@ -297,37 +298,24 @@ export class Controls {
   #audioItems() {
     const { hls, info } = this.#playback;
     if (hls === undefined) return [];
-    const streams = (info?.availableStreams ?? []).filter(
-      ({ type, delivery }) => type === 'audio' && delivery !== 'omitted',
-    );
-    const aligned = streams.length === hls.audioTracks.length;
-    return hls.audioTracks.map((track, at) => {
-      const stream = aligned ? streams[at] : undefined;
+    const tracks = audioTracks(hls);
+    const streams = streamsOf(tracks, info?.availableStreams ?? []);
+    return tracks.map((track, at) => {
       const label = language(track.lang) ?? track.name;
+      const stream = streams[at];
       const notes = [
-        stream?.title ?? (track.name === label ? undefined : track.name),
+        stream?.title || (track.name === label ? undefined : track.name),
         stream && codecName(stream.codec),
       ];
       if (stream?.channels) notes.push(channelLayout(stream.channels));
       const note = notes.filter((part) => part !== undefined && part !== '').join(', ');
-      return {
-        label,
-        note: note || undefined,
-        checked: at === hls.audioTrack,
-        choose: () => this.#chooseAudio(at, label),
+      const choose = () => {
+        if (isPlayed(hls, track)) return;
+        chooseAudio(hls, track);
+        this.#say(`Audio: ${label}`);
       };
+      return { label, note: note || undefined, checked: isPlayed(hls, track), choose };
     });
-  }
-
-  /**
-   * @param {number} at
-   * @param {string} label
-   */
-  #chooseAudio(at, label) {
-    const { hls } = this.#playback;
-    if (hls === undefined || hls.audioTrack === at) return;
-    hls.audioTrack = at;
-    this.#say(`Audio: ${label}`);
   }
 
   #nextAudio() {

@@ -124,10 +124,11 @@ export function describeCodecs(data, info) {
 }
 
 /**
- * @param {string} type
+ * Whether this browser has a decoder.
+ * @param {string} type `video` or `audio`
  * @param {string} codecString
  */
-function decodes(type, codecString) {
+export function decodes(type, codecString) {
   const MediaSourceClass = Hls.getMediaSource();
   return MediaSourceClass?.isTypeSupported(`${type}/mp4; codecs="${codecString}"`) ?? false;
 }

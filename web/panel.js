@@ -1,4 +1,5 @@
 import { byId, make } from './dom.js';
+import { decodes } from './failures.js';
 import { channelLayout, clock, codecName, containerName, language, milliseconds, size } from './format.js';
 import { bufferAhead } from './metrics.js';
 
@@ -117,12 +118,14 @@ function facts(entries) {
 /** @param {StreamInfo} stream */
 function trackRow(stream) {
   const omitted = stream.delivery === 'omitted';
-  const row = make('div', omitted ? 'track omitted' : 'track');
+  const unheard = !omitted && stream.codecString !== undefined && !decodes(stream.type, stream.codecString);
+  const row = make('div', omitted || unheard ? 'track omitted' : 'track');
   const kind = /** @type {Record<string, string>} */ ({ video: 'Video', audio: 'Audio', subtitle: 'Subtitles' });
   row.append(make('b', undefined, `${kind[stream.type] ?? stream.type}: ${codecName(stream.codec)}`));
   const details = trackDetails(stream).join(', ');
   if (details !== '') row.append(make('p', undefined, details));
   if (omitted) row.append(make('p', 'delivery', stream.reason ? `Left out: ${stream.reason}` : 'Left out'));
+  else if (unheard) row.append(make('p', 'delivery', 'Copied, but this browser has no decoder for it'));
   else if (stream.delivery === 'copied') row.append(make('p', 'delivery', 'Copied, not re-encoded'));
   return row;
 }

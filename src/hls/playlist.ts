@@ -2,7 +2,8 @@
 
 export interface MediaPlaylist {
   readonly segments: readonly { readonly uri: string; readonly duration: number }[];
-  readonly initUri: string;
+  /** EXT-X-MAP (4.4.4.5); absent for packed audio. */
+  readonly initUri?: string;
   /** Media sequence number of the first segment (4.4.3.2). */
   readonly mediaSequence: number;
   /** Every segment can be decoded alone (4.4.2.1); must hold for all of the presentation. */
@@ -55,7 +56,7 @@ export function renderMediaPlaylist(playlist: MediaPlaylist): string {
   lines.push(`#EXT-X-MEDIA-SEQUENCE:${playlist.mediaSequence}`, '#EXT-X-PLAYLIST-TYPE:VOD');
   if (playlist.independent) lines.push('#EXT-X-INDEPENDENT-SEGMENTS');
   if (playlist.start) lines.push(startTag(playlist.start));
-  lines.push(`#EXT-X-MAP:URI=${quoted(playlist.initUri)}`);
+  if (playlist.initUri !== undefined) lines.push(`#EXT-X-MAP:URI=${quoted(playlist.initUri)}`);
   for (const segment of playlist.segments) lines.push(`#EXTINF:${segment.duration.toFixed(6)},`, segment.uri);
   lines.push('#EXT-X-ENDLIST', '');
   return lines.join('\n');

@@ -119,10 +119,10 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const { rendition: name, segment } = request.params;
-        const number = segmentNumber(segment);
         const signal = viewerSignal(reply);
         const presentation = await session.presentation(signal);
         const rendition = findRendition(presentation, session, name);
+        const number = segmentNumber(segment, rendition);
         const made = async (n: number): Promise<Buffer> => {
           const segment = await presentation.segment(rendition, n, signal);
           reply.raw.once('close', () => segment[Symbol.dispose]());
@@ -130,7 +130,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
           return Buffer.from(segment.bytes.buffer, segment.bytes.byteOffset, segment.bytes.byteLength);
         };
         const bytes = number === undefined ? presentation.initSegment(rendition) : await made(number);
-        reply.header('content-type', rendition.track.type === 'video' ? 'video/mp4' : 'audio/mp4');
+        reply.header('content-type', contentType(rendition));
         reply.header('cache-control', 'private, max-age=3600');
         return reply.send(bytes);
       },
@@ -153,10 +153,17 @@ function findRendition(presentation: Presentation, session: Session, name: strin
   );
 }
 
-/** The number in `{n}.m4s`; undefined for `init.mp4`. @throws AppError `segment-not-found`. */
-function segmentNumber(name: string): number | undefined {
-  if (name === 'init.mp4') return undefined;
-  const match = /^(0|[1-9]\d{0,8})\.m4s$/.exec(name);
-  if (!match) throw new AppError('segment-not-found', `There is no ${JSON.stringify(name)} here.`);
-  return Number(match[1]);
+function contentType({ track, packaging }: Rendition): string {
+  if (packaging === 'packed-audio') return 'audio/mpeg';
+  return track.type === 'video' ? 'video/mp4' : 'audio/mp4';
+}
+
+/** The number in a segment's name; undefined for `init.mp4`. @throws AppError `segment-not-found`. */
+function segmentNumber(name: string, rendition: Rendition): number | undefined {
+  if (name === 'init.mp4' && rendition.packaging === 'cmaf') return undefined;
+  const [number, extension, more] = name.split('.');
+  if (extension !== rendition.extension || more !== undefined || !/^(0|[1-9]\d{0,8})$/.test(number as string)) {
+    throw new AppError('segment-not-found', `There is no ${JSON.stringify(name)} here.`);
+  }
+  return Number(number);
 }

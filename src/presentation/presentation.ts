@@ -11,7 +11,8 @@ import { processPool } from '../lib/buffer-pool.ts';
 import type { Limiter } from '../lib/limiter.ts';
 import { initSegment } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
-import type { Cut, KeyframeIndex, MediaInfo, MediaReader } from '../media/types.ts';
+import { packedAudioSegment } from '../media/packed-audio.ts';
+import type { Cut, KeyframeIndex, MediaInfo, MediaReader, PacketBatch } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
 import type { OpenReader } from './open-reader.ts';
 import {
@@ -126,7 +127,6 @@ export class Presentation implements AsyncDisposable {
     if (this.unplayable) throw this.unplayable;
     const query = options.firstSegment > 0 ? `?slice=${options.firstSegment}` : '';
     const plan = planVariants({
-      info: this.info,
       renditions: this.renditions,
       rates: this.#rates,
       audioIndex: options.audioIndex,
@@ -141,8 +141,11 @@ export class Presentation implements AsyncDisposable {
     const segments = rendition.segments.slice(options.firstSegment);
     if (segments.length === 0) throw segmentNotFound(rendition, options.firstSegment);
     const playlist: MediaPlaylist = {
-      segments: segments.map(({ duration }, n) => ({ uri: `${options.firstSegment + n}.m4s`, duration })),
-      initUri: 'init.mp4',
+      segments: segments.map(({ duration }, n) => ({
+        uri: `${options.firstSegment + n}.${rendition.extension}`,
+        duration,
+      })),
+      ...(rendition.packaging === 'cmaf' ? { initUri: 'init.mp4' } : {}),
       mediaSequence: options.firstSegment,
       independent: this.#independent,
       ...startPoint(options),
@@ -171,11 +174,7 @@ export class Presentation implements AsyncDisposable {
     return withDeadline(signal, SEGMENT_DEADLINE_MS, late, (deadline) =>
       this.#limiter.run(deadline, async () => {
         using batch = await this.#reader.read(rendition.track.id, cut, deadline);
-        const { track } = rendition;
-        const next = batch.nextStart === undefined ? {} : { nextStart: batch.nextStart };
-        const { startTime } = this.info;
-        const input = { track, packets: batch.packets, startTime, sequenceNumber: n + 1, ...next };
-        const bytes = mediaSegment(input, (length) => processPool.acquire(length));
+        const bytes = this.#package(rendition, n, batch);
         return { bytes, [Symbol.dispose]: () => processPool.release(bytes) };
       }),
     );
@@ -187,6 +186,14 @@ export class Presentation implements AsyncDisposable {
 
   get #independent(): boolean {
     return this.indexKind === 'exact';
+  }
+
+  #package({ track, packaging }: Rendition, n: number, { packets, nextStart }: PacketBatch): Uint8Array {
+    const { startTime } = this.info;
+    const allocate = (length: number): Uint8Array => processPool.acquire(length);
+    if (packaging === 'packed-audio') return packedAudioSegment({ packets, startTime }, allocate);
+    const next = nextStart === undefined ? {} : { nextStart };
+    return mediaSegment({ track, packets, startTime, sequenceNumber: n + 1, ...next }, allocate);
   }
 
   #cut(rendition: Rendition, n: number): Cut {

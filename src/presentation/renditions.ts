@@ -8,6 +8,10 @@ export interface Rendition {
   /** The path component that names it: `original`, `audio-0`, ... */
   readonly name: string;
   readonly track: CopiedTrack;
+  /** How its segments are packaged: CMAF, or packed audio (RFC 8216bis, 3.1.4), which needs no initialization segment. */
+  readonly packaging: 'cmaf' | 'packed-audio';
+  /** How the names of its segments end. */
+  readonly extension: 'm4s' | 'mp3';
   /** Its own segments: those of the timeline in which the track has media; durations end where the track ends. */
   readonly segments: readonly TimelineSegment[];
 }
@@ -40,9 +44,13 @@ function rendition(name: string, track: CopiedTrack, info: MediaInfo, timeline: 
   );
   const segments = timeline.segments.filter((segment, n) => n === 0 || segment.start < end - LEFTOVER_SECONDS);
   const last = segments.at(-1) as TimelineSegment;
+  // No browser's media source extensions take MP3 inside fMP4; all HLS players take it packed.
+  const packaging = track.config.codec === 'mp3' ? 'packed-audio' : 'cmaf';
   return {
     name,
     track,
+    packaging,
+    extension: packaging === 'cmaf' ? 'm4s' : 'mp3',
     segments: [...segments.slice(0, -1), { ...last, duration: Math.max(end - last.start, 0.001) }],
   };
 }
@@ -80,53 +88,58 @@ export function bitRates(timeline: Timeline, index: KeyframeIndex | undefined, s
   return { peak: Math.max(peak, average), average };
 }
 
-/** What the multivariant playlist offers: one variant a group of audio tracks of the same codec, the default's first. */
-export function planVariants(options: {
-  readonly info: MediaInfo;
+export interface VariantOptions {
   readonly renditions: readonly Rendition[];
   readonly rates: BitRates;
+  /** The audio track that the viewer chose. */
   readonly audioIndex: number | undefined;
   /** The URI of a rendition's media playlist, relative to the multivariant playlist. */
   readonly uri: (rendition: string) => string;
-}): { variants: Variant[]; audio: AudioRendition[] } {
-  const { info, renditions, uri } = options;
+}
+
+/**
+ * What the multivariant playlist offers: a group for the audio tracks of each codec, with a variant of its own over the same video, the default track's first
+ * (docs/decisions/0004). Without audio, or with one audio track and nothing else, there are no groups.
+ */
+export function planVariants(options: VariantOptions): { variants: Variant[]; audio: AudioRendition[] } {
+  const { renditions, rates, uri } = options;
   const chosen = defaultAudio(renditions, options.audioIndex);
   const video = renditions.find(({ track }) => track.type === 'video');
-  const audio = renditions.filter(({ track }) => track.type === 'audio');
-  const groups = Map.groupBy(audio, ({ track }) => track.config.codecString);
-  const ordered = [...groups].sort(
-    ([, a], [, b]) => Number(b.includes(chosen as Rendition)) - Number(a.includes(chosen as Rendition)),
-  );
-  const base = { bandwidth: options.rates.peak, averageBandwidth: options.rates.average };
-  const videoPart = video ? videoAttributes(video.track) : {};
-  const videoCodecs = video ? [video.track.config.codecString] : [];
-  if (audio.length === 0)
-    return { variants: [{ uri: uri('original'), ...base, ...videoPart, codecs: videoCodecs }], audio: [] };
-  const grouped = video !== undefined || audio.length > 1;
-  const variants = ordered.map(([codec, members]): Variant => {
-    const main = video ?? (members.includes(chosen as Rendition) ? chosen : members[0]);
-    const group = grouped ? { audioGroupId: groupId(codec) } : {};
-    const name = video || !grouped ? 'original' : (main as Rendition).name;
-    return { uri: uri(name), ...base, ...videoPart, codecs: [...videoCodecs, codec], ...group };
+  const sounds = renditions.filter(({ track }) => track.type === 'audio');
+  const picture = video ? videoAttributes(video.track) : {};
+  const base = { ...picture, bandwidth: rates.peak, averageBandwidth: rates.average };
+  if (chosen === undefined || (!video && sounds.length === 1)) {
+    return { variants: [{ ...base, uri: uri('original'), codecs: renditions.map(codecOf) }], audio: [] };
+  }
+  const names = uniqueNames(sounds.map(({ track }) => track));
+  const groups = [...Map.groupBy(sounds, codecOf)].map(([codec, members]) => {
+    const main = members.includes(chosen) ? chosen : (members[0] as Rendition);
+    return { codec, members, main };
   });
-  if (!grouped) return { variants, audio: [] };
-  const names = uniqueNames(audio.map(({ track }) => track));
-  const renditionTags = ordered.flatMap(([codec, members]) =>
-    members.map((member): AudioRendition => {
-      const { track } = member;
-      return {
-        groupId: groupId(codec),
-        name: names.get(track) as string,
-        ...(track.language === undefined ? {} : { language: track.language }),
-        ...(track.config.audio ? { channels: track.config.audio.channels } : {}),
-        isDefault: member === (members.includes(chosen as Rendition) ? chosen : members[0]),
-        autoSelect: true,
-        uri: uri(member.name),
-      };
-    }),
+  groups.sort((a, b) => Number(b.main === chosen) - Number(a.main === chosen));
+  const variants = groups.map(({ codec, main }) => ({
+    ...base,
+    uri: uri((video ?? main).name),
+    codecs: [...(video ? [codecOf(video)] : []), codec],
+    audioGroupId: groupId(codec),
+  }));
+  const audio = groups.flatMap(({ codec, members, main }) =>
+    members.map(({ name, track }) => ({
+      groupId: groupId(codec),
+      name: names.get(track) as string,
+      ...(track.language === undefined ? {} : { language: track.language }),
+      ...(track.config.audio ? { channels: track.config.audio.channels } : {}),
+      isDefault: track === main.track,
+      autoSelect: true,
+      uri: uri(name),
+    })),
   );
-  void info;
-  return { variants, audio: renditionTags };
+  return { variants, audio };
+}
+
+/** RFC 6381, as the rendition is packaged: MP3 outside of MP4 is MPEG-4 audio object type 34. */
+function codecOf({ track, packaging }: Rendition): string {
+  return packaging === 'packed-audio' ? 'mp4a.40.34' : track.config.codecString;
 }
 
 function groupId(codec: string): string {
@@ -147,7 +160,7 @@ function videoAttributes(track: Track): Pick<Variant, 'resolution' | 'frameRate'
 }
 
 /** A name for each audio track as people read it, unique among them (4.4.6.1.1). */
-export function uniqueNames(tracks: readonly Track[]): Map<Track, string> {
+function uniqueNames(tracks: readonly Track[]): Map<Track, string> {
   const names = new Map<Track, string>();
   const taken = new Set<string>();
   for (const track of tracks) {

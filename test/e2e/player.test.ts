@@ -102,6 +102,19 @@ describe('the page', { timeout: 180_000 }, () => {
     assert.equal(await loudestPitch(player), beepFrequency(1));
   });
 
+  test('switches to an audio track of another codec', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'opus'], seconds: 60 }));
+    await player.playing();
+    assert.equal(await loudestPitch(player), beepFrequency(0));
+    await player.page.keyboard.press('a');
+    await player.until("hls.audioTracks[hls.audioTrack]?.lang === 'deu' && !video.seeking && video.readyState >= 3");
+    assert.equal(await loudestPitch(player), beepFrequency(1));
+    await player.page.mouse.move(600, 300);
+    await player.page.click('#audio-button');
+    assert.match((await player.page.textContent('#audio-menu [aria-checked=true]')) ?? '', /German.*Opus/);
+  });
+
   test('obeys the keyboard', async () => {
     await using player = await PlayerPage.open(browser, server);
     await player.enter(await film());

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { segmentDurations } from '../fixtures/boxes.ts';
 import {
@@ -8,6 +11,7 @@ import {
   frameTime,
   type NumberedMediaOptions,
   numberedMedia,
+  runFFmpeg,
 } from '../fixtures/media.ts';
 import { decodeAudio, decodeVideo } from '../fixtures/verify.ts';
 import {
@@ -59,7 +63,7 @@ const CASES: Record<string, NumberedMediaOptions & { readonly grid?: boolean }> 
     video: 'h264',
     audio: ['aac'],
     seconds: 20,
-    extraArgs: ['-movflags', '+frag_keyframe+empty_moov'],
+    extraArgs: ['-movflags', '+frag_keyframe+delay_moov'],
   },
   'HEVC in Matroska': { container: 'mkv', video: 'hevc', audio: ['aac'], seconds: 20 },
   'HEVC in MP4': { container: 'mp4', video: 'hevc', audio: ['aac'], seconds: 20 },
@@ -88,7 +92,6 @@ const CASES: Record<string, NumberedMediaOptions & { readonly grid?: boolean }> 
   'AC-3 in Matroska': { container: 'mkv', video: 'h264', audio: ['ac3'], seconds: 20 },
   'E-AC-3 in MP4': { container: 'mp4', video: 'h264', audio: ['eac3'], seconds: 20 },
   'FLAC in Matroska': { container: 'mkv', video: 'h264', audio: ['flac'], seconds: 14 },
-  'MP3 in MP4': { container: 'mp4', video: 'h264', audio: ['mp3'], seconds: 14 },
   'AAC at 44.1 kHz in Matroska': { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 20, sampleRate: 44_100 },
   'two audio tracks in Matroska': { container: 'mkv', video: 'h264', audio: ['aac', 'aac'], seconds: 20 },
   'two audio tracks in MP4': { container: 'mp4', video: 'h264', audio: ['aac', 'ac3'], seconds: 20 },
@@ -122,6 +125,44 @@ describe('every frame exactly once, audio in step, whoever asks and in whatever 
     });
   }
 });
+
+test('MP3 is packed audio: every frame once, each segment stamped with its time', async () => {
+  await using server = await startTestServer();
+  const source = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['mp3'], seconds: 20 });
+  const { audio } = await fetchPresentation(server, await server.create({ source }), 7);
+  const segments = (audio[0] as FetchedRendition).segments.map(unpack);
+  const frames = await framesOf(source);
+  assert.ok(segments.length > 2);
+  assert.ok(Buffer.concat(segments.map(({ data }) => data)).equals(frames));
+  const kilobits = [32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320];
+  const frameBytes = 3 * (kilobits[((frames[2] as number) >> 4) - 1] as number); // 144 * bit rate / 48 kHz
+  let time = (segments[0] as { time: number }).time;
+  for (const { time: stamped, data } of segments) {
+    assert.ok(Math.abs(stamped - time) < 0.002, `${stamped} instead of ${time}`);
+    time += Math.round(data.length / frameBytes) * (1152 / 48_000);
+  }
+});
+
+/** The time in the ID3 tag of a packed audio segment, seconds, and what follows the tag. */
+function unpack(segment: Uint8Array): { time: number; data: Buffer } {
+  const bytes = Buffer.from(segment);
+  assert.equal(bytes.toString('latin1', 0, 3), 'ID3');
+  const end = 10 + bytes.readUInt32BE(6);
+  assert.match(bytes.toString('latin1', 10, end), /^PRIV.{6}com\.apple\.streaming\.transportStreamTimestamp\0/s);
+  return { time: Number(bytes.readBigUInt64BE(end - 8)) / 90_000, data: bytes.subarray(end) };
+}
+
+/** The MP3 frames of a file, as FFmpeg finds them. */
+async function framesOf(path: string): Promise<Buffer> {
+  const folder = mkdtempSync(join(tmpdir(), 'raffi-mp3-'));
+  try {
+    const out = join(folder, 'out.mp3');
+    await runFFmpeg(['-i', path, '-map', '0:a:0', '-c', 'copy', '-write_xing', '0', '-id3v2_version', '0', out]);
+    return readFileSync(out);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
 
 /** Every number once and at its time; answers where frame 0 lies on the presentation's clock. */
 async function checkFrames(video: FetchedRendition, options: NumberedMediaOptions): Promise<number> {

@@ -65,6 +65,7 @@ export async function startTestServer(env: Record<string, string> = {}): Promise
 /** One media playlist with all that it names, fetched in shuffled order. */
 export interface FetchedRendition {
   readonly playlist: CheckedMediaPlaylist;
+  /** Empty for packed audio. */
   readonly init: Uint8Array;
   readonly segments: readonly Uint8Array[];
 }
@@ -72,7 +73,7 @@ export interface FetchedRendition {
 export async function fetchRendition(server: TestServer, path: string, seed = 1): Promise<FetchedRendition> {
   const playlist = checkMediaPlaylist(await server.text(path));
   const resolve = (uri: string): string => new URL(uri, new URL(path, server.url)).href;
-  const init = await server.bytes(resolve(playlist.map as string));
+  const init = playlist.map === undefined ? new Uint8Array(0) : await server.bytes(resolve(playlist.map));
   const segments: Uint8Array[] = new Array(playlist.segments.length);
   for (const n of shuffled(playlist.segments.length, seed)) {
     segments[n] = await server.bytes(resolve((playlist.segments[n] as { uri: string }).uri));

@@ -1,3 +1,4 @@
+import { presented } from '../presented.ts';
 import type { Packet } from '../types.ts';
 import { BoxWriter } from './box-writer.ts';
 import { type CopiedTrack, timescaleOf } from './init-segment.ts';
@@ -114,14 +115,10 @@ function lastDuration(input: SegmentInput, decoded: Float64Array, durations: Int
   return Math.round(scale / (input.track.video?.frameRate ?? 25));
 }
 
-/**
- * Audio is shown in decode order. Packets that begin before time 0 are priming or belong to what an edit list cut off: an fMP4 has no
- * place for them, and they are left out.
- */
+/** Audio is shown in decode order. */
 function audioTiming(input: SegmentInput): Timing {
   const scale = timescaleOf(input.track);
-  const tolerance = scale / 1000;
-  const packets = input.packets.filter((packet) => (packet.pts - input.startTime) * scale > -tolerance);
+  const packets = presented(input);
   const count = packets.length;
   const times = new Float64Array(count);
   for (let i = 0; i < count; i++) {

@@ -109,7 +109,7 @@ describe('edits of video', () => {
       frames.map((frame, i) => [0.5 + i / 24, frame] as const),
     );
     assert.equal(reader.info.tracks[0]!.startTime, 0.5);
-    assert.equal(reader.info.tracks[0]!.endTime, 4.5);
+    assert.ok(Math.abs(reader.info.tracks[0]!.endTime! - 4.5) < 1e-6);
   });
 
   test('segments in another order, one of them twice', async () => {

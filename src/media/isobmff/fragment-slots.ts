@@ -6,11 +6,15 @@
  */
 import type { Source } from '../../source/source.ts';
 import { BoxError } from './boxes.ts';
-import { entryOf, type FragmentInfo, type FragmentParser } from './fragment-map.ts';
+import type { Window } from './file-layout.ts';
+import { entryOf, type FragmentEntry, type FragmentInfo, type FragmentParser } from './fragment-map.ts';
 import { Hopper } from './fragment-walk.ts';
+import { type ByteRange, MAX_SPAN } from './sample-reads.ts';
 
 /** Seconds that other tracks may lie before or behind the video which they belong to. */
 const INTERLEAVE = 2;
+
+type Held = Pick<Window, 'held'>;
 
 export class FragmentSlots {
   readonly #source: Source;
@@ -36,21 +40,49 @@ export class FragmentSlots {
   /** Fragments of the slots from `first` (inclusive) to `end` (exclusive). */
   async inSlots(first: number, end: number, signal: AbortSignal): Promise<FragmentInfo[]> {
     const found: FragmentInfo[] = [];
-    for (let k = Math.max(0, first); k < Math.min(end, this.count); k++) found.push(...(await this.#slot(k, signal)));
+    const from = Math.max(0, first);
+    const to = Math.min(end, this.count);
+    const isKnown = this.#slots.slice(from, to).every((slot) => slot !== undefined);
+    const held = isKnown ? undefined : await this.#whole(from, to, signal);
+    for (let k = from; k < to; k++) found.push(...(await this.#slot(k, signal, held)));
     return found;
+  }
+
+  /** The bytes of the slots from `first` (inclusive) to `end` (exclusive). */
+  range(first: number, end: number): ByteRange {
+    const last = Math.max(0, Math.min(end, this.count));
+    return { from: this.#offsets[Math.max(0, Math.min(first, last))]!, to: this.#offsets[last]! };
+  }
+
+  /** Over a network all of the slots is read at once: their samples are what is wanted next. */
+  async #whole(first: number, end: number, signal: AbortSignal): Promise<Held | undefined> {
+    const { from, to } = this.range(first, end);
+    if (this.#source.latency === 'local' || to <= from || to - from > MAX_SPAN) return undefined;
+    const bytes = await this.#source.read(from, to - from, signal);
+    return {
+      held: (offset, length) =>
+        offset >= from && offset + length <= from + bytes.length
+          ? bytes.subarray(offset - from, offset - from + length)
+          : undefined,
+    };
   }
 
   /** Fragments with samples of a track between two times; neighbours are looked at where its packets do not keep step with the slots. */
   async atTime(trackId: number, from: number, to: number, signal: AbortSignal): Promise<FragmentInfo[]> {
     let first = this.#slotAt(from);
     let end = this.#slotAt(to) + 1;
+    // `to` is exclusive.
+    if (end - 1 > first && this.#starts[end - 1] === to) end -= 1;
     const found = await this.inSlots(first, end, signal);
     const own = () => found.map((fragment) => entryOf(fragment, trackId)).filter((entry) => entry !== undefined);
     while (first > 0 && this.#starts[first]! > from - INTERLEAVE && !own().some(({ start }) => start <= from)) {
       first -= 1;
       found.unshift(...(await this.#slot(first, signal)));
     }
-    while (end < this.count && this.#starts[end]! < to + INTERLEAVE && !own().some((entry) => entry.start >= to)) {
+    // Frames of video may be presented before others that they follow; packets of audio are not.
+    const isVideo = this.#parser.tracks.get(trackId)?.box.kind === 'video';
+    const isPast = (entry: FragmentEntry) => entry.start >= to || (!isVideo && entry.end > to);
+    while (end < this.count && this.#starts[end]! < to + INTERLEAVE && !own().some(isPast)) {
       found.push(...(await this.#slot(end, signal)));
       end += 1;
     }
@@ -71,12 +103,12 @@ export class FragmentSlots {
     return Math.max(0, low - 1);
   }
 
-  async #slot(k: number, signal: AbortSignal): Promise<readonly FragmentInfo[]> {
+  async #slot(k: number, signal: AbortSignal, held?: Held): Promise<readonly FragmentInfo[]> {
     const known = this.#slots[k];
     if (known !== undefined) return known;
     const found: FragmentInfo[] = [];
     const end = this.#offsets[k + 1]!;
-    const hopper = new Hopper(this.#source);
+    const hopper = new Hopper(this.#source, held);
     const next = new Map<number, number>();
     try {
       for (let offset = this.#offsets[k]!; offset < end; ) {

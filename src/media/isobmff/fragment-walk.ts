@@ -14,8 +14,10 @@ import type { TrackFragment } from './fragment.ts';
 import { entryOf, type FragmentInfo, type FragmentParser } from './fragment-map.ts';
 import { KeyframeCollector } from './keyframe-index.ts';
 
-/** Bytes that are read at each hop: a header and most moofs locally, many fragments over a network. */
-const AHEAD = { local: 16 * 1024, remote: 1024 * 1024 };
+/** Bytes that are read at each hop: a header and most moofs; over a network many fragments, where they are small. */
+const AHEAD = { local: 16 * 1024, remote: 64 * 1024 };
+const SMALL_HOP = 512 * 1024;
+const AHEAD_OF_SMALL_HOPS = 1024 * 1024;
 const MAX_MOOF = 64 * 1024 * 1024;
 const MAX_FRAGMENTS = 4_000_000;
 /** Milliseconds of work between two turns of the event loop. */
@@ -33,12 +35,12 @@ export interface KeyPlace {
 /** A window that moves forward and hands its memory back. */
 export class Hopper {
   readonly #source: Source;
-  #window: Window | undefined;
+  #window: Pick<Window, 'held'> | undefined;
   #offset = 0;
   #bytes: Uint8Array = new Uint8Array(0);
 
-  /** @param window what was read while the file was opened; let go by `release` */
-  constructor(source: Source, window?: Window) {
+  /** @param window what was read before; let go by `release` */
+  constructor(source: Source, window?: Pick<Window, 'held'>) {
     this.#source = source;
     this.#window = window;
   }
@@ -49,7 +51,10 @@ export class Hopper {
     if (held !== undefined) return held;
     const end = Math.min(offset + length, this.#source.size);
     if (offset < this.#offset || end > this.#offset + this.#bytes.length) {
-      const fresh = await this.#source.read(offset, Math.max(length, AHEAD[this.#source.latency]), signal);
+      const { latency } = this.#source;
+      const isNear = latency === 'remote' && offset > this.#offset && offset - this.#offset < SMALL_HOP;
+      const ahead = isNear ? AHEAD_OF_SMALL_HOPS : AHEAD[latency];
+      const fresh = await this.#source.read(offset, Math.max(length, ahead), signal);
       this.#source.recycle(this.#bytes);
       this.#bytes = fresh;
       this.#offset = offset;

@@ -139,12 +139,12 @@ async function ownIndex(opening: Opening, eagerHops: number): Promise<TrueIndex 
   const segments = await quietly(() => readSegmentIndex(window, moovEnd, indexed.box.id));
   const bySegments = segments && (await trueIndex(opening, segments));
   if (bySegments !== undefined) return bySegments;
-  if (isLocal) await walk.walkSome(eagerHops, EAGER_MILLISECONDS, signal);
-  if (walk.done) return undefined;
   // One read of the tail serves the index there, and the last fragment when there is none.
   if (!isLocal) await window.bytes(Math.max(0, window.source.size - TAIL), TAIL);
   const points = await quietly(() => readRandomAccess(window, indexed.box.id, indexed.box.timescale));
-  return points && trueIndex(opening, points);
+  const byPoints = points && points.points.length > 1 ? await trueIndex(opening, points) : undefined;
+  if (byPoints === undefined && isLocal) await walk.walkSome(eagerHops, EAGER_MILLISECONDS, signal);
+  return byPoints;
 }
 
 /** A damaged index is none. */
@@ -175,6 +175,9 @@ async function trueIndex(opening: Opening, index: FragmentIndex): Promise<TrueIn
     const point = points[Math.floor((i * (points.length - 1)) / Math.max(1, checks - 1))]!;
     const first = await firstFragmentAt(opening, point.offset);
     if (first === undefined || !first.keys[0] || !first.hasTime) return undefined;
+    // An index without the earliest times (mfra) serves only where nothing is presented before the key frame that it follows.
+    const isEarliest = first.decode.every((_, k) => parser.pts(first, k) >= parser.pts(first, 0));
+    if (index.endTime === undefined && !isEarliest) return undefined;
     if (i === 0) shift = parser.pts(first, 0) - point.time / index.timescale;
   }
   const seconds = (ticks: number) => ticks / index.timescale + shift;
@@ -240,7 +243,7 @@ async function factsOf(opening: Opening, own: TrueIndex | undefined): Promise<Ma
 
 /** Presentation ends by track, in seconds: from the index, the last fragment, `mehd`, or a guess from the bytes. */
 async function knownEnds(opening: Opening, own: TrueIndex | undefined): Promise<Map<number, number>> {
-  const { window, parser, indexed, mvex, movie, walk } = opening;
+  const { window, parser, indexed, mvex, movie, walk, signal } = opening;
   const ends = new Map<number, number>();
   if (own?.endTime !== undefined) return ends.set(indexed.box.id, own.endTime);
   for await (const { bytes, offset } of lastFragments(window)) {
@@ -251,12 +254,18 @@ async function knownEnds(opening: Opening, own: TrueIndex | undefined): Promise<
     }
     if (ends.has(indexed.box.id)) return ends;
   }
+  // The last slot is where the last fragment must be, however large it is.
+  const last = own === undefined ? [] : await own.slots.inSlots(own.slots.count - 1, own.slots.count, signal);
+  for (const { entries } of last) {
+    for (const { trackId, end } of entries) ends.set(trackId, Math.max(end, ends.get(trackId) ?? end));
+  }
+  if (ends.has(indexed.box.id)) return ends;
   const told = movieExtendsDuration(mvex, movie.timescale) || movie.duration;
   if (told > 0) return ends.set(indexed.box.id, told);
-  const last = walk.fragments.at(-1);
+  const latest = walk.fragments.at(-1);
   const seen = walk.endOf(indexed.box.id);
-  if (last !== undefined && seen !== undefined && seen > 0) {
-    ends.set(indexed.box.id, seen * (window.source.size / last.dataEnd));
+  if (latest !== undefined && seen !== undefined && seen > 0) {
+    ends.set(indexed.box.id, seen * (window.source.size / latest.dataEnd));
   }
   return ends;
 }

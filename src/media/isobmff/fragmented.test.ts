@@ -122,6 +122,21 @@ describe('the index', () => {
     assert.equal((await reader.scan(signal)).times.length, 6);
   });
 
+  test('over a network a cut of video is one range, which serves the audio too', async () => {
+    const { source, reader } = await open('global-sidx.mp4', 'remote');
+    await using _ = reader;
+    const cut = cutsOf(reader.keyframes!)[2]!;
+    source.reads.length = 0;
+    (await reader.read(reader.info.videoTrackId!, cut, signal))[Symbol.dispose]();
+    const ranges = new Set(source.reads.map(({ offset, length }) => `${offset}+${length}`));
+    const [{ offset, length }] = source.reads as [{ offset: number; length: number }];
+    // The moofs are read again, inside of what is held.
+    assert.ok(source.reads.every((read) => read.offset >= offset && read.offset + read.length <= offset + length));
+    (await reader.read(reader.info.tracks[1]!.id, cut, signal))[Symbol.dispose]();
+    const more = source.reads.filter((read) => read.offset + read.length > offset + length || read.offset < offset);
+    assert.ok(ranges.size >= 1 && more.length <= 3, `${more.length} reads outside of it`);
+  });
+
   test('costs at most three reads over a network', async () => {
     for (const name of Object.keys(VARIANTS)) {
       const { source, reader } = await open(name, 'remote');

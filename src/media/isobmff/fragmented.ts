@@ -14,10 +14,8 @@ import type { FragmentSlots } from './fragment-slots.ts';
 import type { FragmentWalk } from './fragment-walk.ts';
 import { followingBoundary, gridStart } from './grid.ts';
 import { listOf, type SampleList } from './presented-track.ts';
-import { type ByteRange, readSamples, withinTime } from './sample-reads.ts';
+import { type ByteRange, MAX_SPAN, readSamples, withinTime } from './sample-reads.ts';
 
-/** Over a network a cut's fragments are read in one piece up to this size. */
-const MAX_SPAN = 256 * 1024 * 1024;
 /** Seconds past a cut's end that the walk must have seen before the cut is sure to be complete. */
 const SPARSE_WAIT = 10;
 const REORDER_WAIT = 2;
@@ -179,7 +177,12 @@ export class FragmentedReader implements MediaReader {
 
   /** One range for all tracks of a cut, over a network. */
   async #span(own: readonly FragmentInfo[] | undefined, cut: Cut, signal: AbortSignal): Promise<ByteRange | undefined> {
-    if (this.#parts.source.latency === 'local') return undefined;
+    const { source, slots } = this.#parts;
+    if (source.latency === 'local') return undefined;
+    if (slots !== undefined && cut.fromKey !== undefined && cut.toKey !== undefined) {
+      const range = slots.range(cut.fromKey, cut.toKey);
+      return range.to > range.from && range.to - range.from <= MAX_SPAN ? range : undefined;
+    }
     let fragments = own;
     if (fragments === undefined && cut.fromKey !== undefined && cut.toKey !== undefined) {
       ({ fragments } = await this.#byKeys(cut.fromKey, cut.toKey, signal));

@@ -8,8 +8,8 @@ import type { Cut, MediaReader } from '../types.ts';
 import { isIsobmff, openIsobmff } from './reader.ts';
 import { cutsOf, ffmpeg, gridOf, inputs, MemorySource, random, workshop } from './test-media.ts';
 
-const RUNS = Number(process.env['FUZZ_RUNS'] ?? 3000);
-const SEED = Number(process.env['FUZZ_SEED'] ?? 1);
+const RUNS = Number(process.env.FUZZ_RUNS ?? 3000);
+const SEED = Number(process.env.FUZZ_SEED ?? 1);
 /** Milliseconds for one file, and bytes of heap and buffers over all. */
 const MAX_TIME = 2000;
 const MAX_MEMORY = 700 * 1024 * 1024;

@@ -5,7 +5,17 @@ import { after, before, describe, test } from 'node:test';
 import { AppError } from '../../errors.ts';
 import type { MediaReader } from '../types.ts';
 import { isIsobmff, openIsobmff } from './reader.ts';
-import { cutsOf, ffmpeg, inputs, MemorySource, probePackets, readAll, type Seen, workshop } from './test-media.ts';
+import {
+  cutsOf,
+  ffmpeg,
+  gridOf,
+  inputs,
+  MemorySource,
+  probePackets,
+  readAll,
+  type Seen,
+  workshop,
+} from './test-media.ts';
 
 const { signal } = new AbortController();
 const X264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-threads', '1', '-bf', '2', '-g', '24'];
@@ -160,7 +170,7 @@ describe('what a file tells', () => {
     await ffmpeg(
       ...['-i', path('end.mp4'), '-i', path('chapters.txt'), '-i', path('text.srt'), '-map', '0', '-map', '2'],
       ...['-map_metadata', '1', '-c', 'copy', '-c:s', 'mov_text', '-metadata:s:a:0', 'language=fra'],
-      ...['-metadata:s:s:0', 'language=deu', '-metadata:s:a:0', 'handler_name=Commentary'],
+      ...['-metadata:s:s:0', 'language=ita', '-metadata:s:a:0', 'handler_name=Commentary'],
       path('rich.mp4'),
     );
     await ffmpeg(
@@ -184,12 +194,35 @@ describe('what a file tells', () => {
       assert.equal(tracks[0]!.video!.rotation, name === 'rich.mov' ? 270 : 0);
       assert.equal(tracks[1]!.language, 'fra');
       assert.equal(tracks[1]!.title, 'Commentary');
-      assert.equal(tracks[2]!.language, 'deu');
+      assert.equal(tracks[2]!.language, 'ita');
       assert.equal(tracks[2]!.codec, 'mov_text');
       const text = await readAll(reader, tracks[2]!.id, cutsOf(reader.keyframes!));
       assert.ok(text.some(({ pts }) => Math.abs(pts - 1) < 0.001));
     }
   });
+});
+
+test('on a grid every packet comes exactly once too', async () => {
+  for (const name of ['end.mp4', 'vfr.mp4', 'hevc.mp4']) {
+    for (const length of [0.3, 2]) {
+      const { reader } = await open(name);
+      await using _ = reader;
+      const probed = await probePackets(path(name));
+      const cuts = gridOf(reader.info.startTime, reader.info.duration, length);
+      for (const [i, track] of reader.info.tracks.entries()) {
+        assertSame(await readAll(reader, track.id, cuts), probed.get(i)!, `${name} ${track.type} by ${length} s`);
+      }
+    }
+  }
+});
+
+test('an encrypted track says that it is', async () => {
+  const bytes = Buffer.from(await readFile(path('end.mp4')));
+  bytes.write('encv', bytes.indexOf('avc1', bytes.indexOf('stsd')), 'latin1');
+  await using reader = await openIsobmff(new MemorySource(bytes), signal);
+  const [video, audio] = reader.info.tracks;
+  assert.match(video!.notCopied!, /encrypted/);
+  assert.equal(audio!.config?.codec, 'aac');
 });
 
 describe('reads', () => {

@@ -1,7 +1,7 @@
 /**
  * MP4 and MOV files whose samples are all listed in the movie box.
  *
- * Invariant: nothing here changes after `openProgressive` has returned; reads of the same cut give the same packets, at any time, concurrently.
+ * Invariant: nothing but `#closed` changes after `openProgressive` has returned; reads of the same cut give the same packets, at any time, concurrently.
  */
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
@@ -96,7 +96,7 @@ class ProgressiveReader implements MediaReader {
   readonly #source: Source;
   readonly #tracks: ReadonlyMap<number, OpenTrack>;
   readonly #infoOf: ReadonlyMap<number, Track>;
-  readonly #lifetime = new AbortController();
+  #closed = false;
 
   constructor(
     source: Source,
@@ -137,7 +137,7 @@ class ProgressiveReader implements MediaReader {
     const track = this.#tracks.get(trackId);
     const label = this.#source.label;
     if (track === undefined) throw new AppError('internal', `${label} has no track ${trackId}.`);
-    if (this.#lifetime.signal.aborted) throw new AppError('internal', `${label} was closed.`);
+    if (this.#closed) throw new AppError('internal', `${label} was closed.`);
     try {
       const spans = this.#spansOf(track, cut);
       if (spans.some((span) => track.presented.changesDescription(span))) {
@@ -145,7 +145,7 @@ class ProgressiveReader implements MediaReader {
       }
       const list = this.#listOf(track, spans, cut);
       const config = this.#infoOf.get(trackId)?.config;
-      return await readSamples(this.#source, list, AbortSignal.any([signal, this.#lifetime.signal]), {
+      return await readSamples(this.#source, list, signal, {
         span: this.#source.latency === 'remote' && config !== undefined ? this.#commonSpan(cut) : undefined,
         nextStart: this.#nextStart(track, cut, spans),
         audio: track.box.kind === 'audio' ? config : undefined,
@@ -233,6 +233,6 @@ class ProgressiveReader implements MediaReader {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#lifetime.abort(new AppError('internal', `${this.#source.label} was closed.`));
+    this.#closed = true;
   }
 }

@@ -11,6 +11,9 @@ const PARALLEL_READS = 4;
 /** A cut that needs more is no segment that anyone could play. */
 const MAX_CUT_BYTES = 1024 * 1024 * 1024;
 
+/** Over a network a cut's fragments are read in one piece up to this size. */
+export const MAX_SPAN = 256 * 1024 * 1024;
+
 /** Bytes of the source, from inclusive, to exclusive. */
 export interface ByteRange {
   readonly from: number;

@@ -30,7 +30,7 @@ export class BunnyInput implements Disposable {
         prefetchProfile: source.latency === 'remote' ? 'network' : 'fileSystem',
         handleUnhandledError: () => {},
       }),
-      formats: [bunny.OGG, bunny.FLAC, bunny.WAVE, bunny.ADTS, bunny.MP3],
+      formats: [bunny.OGG, bunny.FLAC, bunny.WAVE, bunny.MP3],
     });
   }
 

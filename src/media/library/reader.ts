@@ -1,11 +1,12 @@
 /**
- * The containers that our Matroska and ISO-BMFF readers leave over: MPEG transport streams (our own demuxer, `ts/`), and Ogg, MP3, FLAC,
- * WAVE and ADTS by mediabunny, which is loaded when the first of them is opened.
+ * The containers that our Matroska and ISO-BMFF readers leave over: MPEG transport streams (our own demuxer, `ts/`) and ADTS, and Ogg, MP3,
+ * FLAC and WAVE by mediabunny, which is loaded when the first of them is opened.
  */
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
 import { describeCodec } from '../codecs/codecs.ts';
 import type { Cut, KeyframeIndex, MediaInfo, MediaReader, PacketBatch, Track } from '../types.ts';
+import { openAdts } from './adts.ts';
 import { BunnyInput } from './bunny-source.ts';
 import { accessGrid } from './grid.ts';
 import { lastPageEnd, MAX_OGG_PAGE, oggStreams } from './ogg-streams.ts';
@@ -16,7 +17,6 @@ const CONTAINERS: Readonly<Record<string, string>> = {
   Ogg: 'ogg',
   FLAC: 'flac',
   WAVE: 'wav',
-  ADTS: 'adts',
   MP3: 'mp3',
 };
 
@@ -134,5 +134,9 @@ async function openSound(source: Source, head: Uint8Array, signal: AbortSignal):
 export async function openWithLibrary(source: Source, signal: AbortSignal): Promise<MediaReader | undefined> {
   signal.throwIfAborted();
   const head = await source.read(0, TS_PROBE, signal);
-  return (await openTransportStream(source, head, signal)) ?? (await openSound(source, head, signal));
+  return (
+    (await openTransportStream(source, head, signal)) ??
+    (await openAdts(source, head, signal)) ??
+    (await openSound(source, head, signal))
+  );
 }

@@ -1,6 +1,6 @@
 /** One audio track of a file that mediabunny reads. */
 import type { EncodedPacket, EncodedPacketSink, InputTrack } from 'mediabunny';
-import { ascFromAdts, describeCodec, packetDuration, stripAdts } from '../codecs/codecs.ts';
+import { describeCodec, packetDuration } from '../codecs/codecs.ts';
 import type { Cut, Packet, Track } from '../types.ts';
 import type { BunnyInput, Mediabunny } from './bunny-source.ts';
 
@@ -74,9 +74,8 @@ class BunnyTrack implements SoundTrack {
 
   #packet(packet: EncodedPacket, pts: number): Packet {
     const { config } = this.track;
-    const data = config?.codec === 'aac' ? stripAdts(packet.data) : packet.data;
     const duration = (config && packetDuration(config, packet.data)) ?? packet.duration;
-    return { data, pts, duration, key: true };
+    return { data: packet.data, pts, duration, key: true };
   }
 }
 
@@ -118,8 +117,7 @@ export async function openSoundTrack(
   const first = await sink.getFirstPacket();
   const sampleRate = await source.getSampleRate();
   const channels = await source.getNumberOfChannels();
-  const privateData =
-    descriptionBytes(decoder?.description) ?? (codec === 'aac' && first ? ascFromAdts(first.data) : undefined);
+  const privateData = descriptionBytes(decoder?.description);
   const described = describeCodec({
     codec,
     ...(privateData === undefined ? {} : { privateData }),

@@ -11,8 +11,8 @@ export interface CueIndex {
   readonly ticks: Float64Array;
   /** Absolute position of the cluster that holds the key frame. */
   readonly clusters: Float64Array;
-  /** Absolute position shortly before the block, in its cluster: as near as is known. */
-  readonly hints: Float64Array;
+  /** The block's offset in its cluster's data (CueRelativePosition), 0 when unknown. Not to be trusted. */
+  readonly relatives: Float64Array;
 }
 
 interface Cue {
@@ -45,7 +45,7 @@ export function parseCues(at: ElementCursor, track: number, base: number, end: n
   return {
     ticks: Float64Array.from(kept, (cue) => cue.ticks),
     clusters: Float64Array.from(kept, (cue) => cue.cluster),
-    hints: Float64Array.from(kept, (cue) => cue.cluster + Math.min(Math.max(cue.relative, 0), end - cue.cluster)),
+    relatives: Float64Array.from(kept, (cue) => Math.min(Math.max(cue.relative, 0), end - cue.cluster)),
   };
 }
 

@@ -12,10 +12,10 @@ import type { MatroskaFile, OpenTrack } from './file.ts';
 import { locate, tooLarge } from './locate.ts';
 import { blockPackets } from './packets.ts';
 import { type Plan, planCut, slackOf, stepOf, type TimedIndex } from './plan.ts';
-import { BLOCK, BlockWalker, clusterTimestamp, LOOK_AHEAD, NEED } from './walker.ts';
+import { BLOCK, BlockWalker, CLUSTER_HEAD, clusterTimestamp, LOOK_AHEAD, NEED } from './walker.ts';
 
-export const MAX_CUT_BYTES = 1024 * 1024 * 1024;
-export const MAX_PACKETS = 1_000_000;
+const MAX_CUT_BYTES = 512 * 1024 * 1024;
+const MAX_PACKETS = 1_000_000;
 /** Past a cut's end, packets of it are looked for in so many seconds. */
 const TAIL_SECONDS = 2;
 /** Subtitles come few and far between: waiting for the next one is no way to end. */
@@ -26,6 +26,8 @@ const LEAD_BYTES = 4 * 1024 * 1024;
 const LEAD_STEP = 16 * 1024;
 /** Cue times of some writers are rounded otherwise than the blocks'. Seconds. */
 const CUE_TOLERANCE = 0.002;
+/** Bytes before a key frame in its cluster that are worth a small read to leave out. */
+const WORTH_JUMPING = 256 * 1024;
 
 /** What a cut's packets are views of. */
 export class Batch implements PacketBatch {
@@ -65,6 +67,29 @@ export class Collector {
   };
 }
 
+/**
+ * A walker at the cut's first key frame itself, for a local source whose cue lies deep in a large cluster: what precedes it need not be read.
+ * Undefined when the cue does not hold, or it isn't worth it.
+ */
+async function jumpToKey(
+  file: MatroskaFile,
+  index: TimedIndex,
+  track: OpenTrack,
+  fromKey: number,
+  plan: Plan,
+  feed: Feed,
+): Promise<BlockWalker | undefined> {
+  const relative = index.relatives[fromKey] ?? 0;
+  if (file.source.latency === 'remote' || relative < WORTH_JUMPING || fromKey <= 0) return undefined;
+  const walker = new BlockWalker(plan.start, file.layout.end, plan.limit);
+  if (!(await feed.fill(walker, CLUSTER_HEAD)) || !walker.enterCluster(relative)) return undefined;
+  feed.plannedEnd = plan.start + plan.length;
+  if (!(await feed.fill(walker, 0)) || walker.next() !== BLOCK) return undefined;
+  if (walker.track !== track.entry.number || track.timing.ticksOf(walker) !== index.ticks[fromKey]) return undefined;
+  walker.pos = walker.blockPos;
+  return walker;
+}
+
 /** A walker at the cut's first cluster; a cue that points elsewhere is mended by searching its time. */
 async function beginAt(
   file: MatroskaFile,
@@ -75,15 +100,30 @@ async function beginAt(
   signal: AbortSignal,
 ): Promise<BlockWalker> {
   const walker = new BlockWalker(plan.start, file.layout.end, plan.limit);
+  feed.plannedEnd = plan.start + plan.length;
   await feed.fill(walker, plan.length);
   if (fromKey <= 0 || plan.start === file.layout.firstCluster) return walker;
   const ticks = clusterTimestamp(walker.buffer, 0);
   const latest = (index.ticks[fromKey] ?? 0) + 1e9 / file.layout.info.timestampScale;
   if (ticks !== undefined && ticks <= latest) return walker;
   const start = await locate(file, (index.times[fromKey] ?? 0) - LOOK_BACK_SECONDS, signal);
+  feed.plannedEnd = 0;
   const mended = new BlockWalker(start, file.layout.end);
   await feed.fill(mended, Math.max(stepOf(file), Math.min(plan.length, plan.boundary - start)));
   return mended;
+}
+
+/** Whether the walker's block is key frame `key`: the one at the cue's time, else, where cues are wrong, the first one after it. */
+function standsOnKey(
+  file: MatroskaFile,
+  index: TimedIndex,
+  track: OpenTrack,
+  walker: BlockWalker,
+  key: number,
+): boolean {
+  const ticks = track.timing.ticksOf(walker);
+  const cue = index.ticks[key] ?? Number.POSITIVE_INFINITY;
+  return ticks === cue || (walker.key && ticks >= cue - (CUE_TOLERANCE * 1e9) / file.layout.info.timestampScale);
 }
 
 /** Video by the index. @throws AppError `media-damaged`, `source-*`; the signal's reason. */
@@ -99,14 +139,11 @@ export async function readVideoByKeys(
   const collector = new Collector(file);
   const plan = planCut(file, index, fromKey, toKey);
   try {
-    const walker = await beginAt(file, index, fromKey, plan, feed, signal);
+    const walker =
+      (await jumpToKey(file, index, track, fromKey, plan, feed)) ??
+      (await beginAt(file, index, fromKey, plan, feed, signal));
     walker.only = track.entry.number;
-    const tolerance = (CUE_TOLERANCE * 1e9) / file.layout.info.timestampScale;
-    const isKey = (key: number): boolean => {
-      const ticks = track.timing.ticksOf(walker);
-      const cue = index.ticks[key] ?? Number.POSITIVE_INFINITY;
-      return ticks === cue || (walker.key && ticks >= cue - tolerance);
-    };
+    const isKey = (key: number): boolean => standsOnKey(file, index, track, walker, key);
     const step = stepOf(file);
     let inside = false;
     for (;;) {
@@ -186,11 +223,15 @@ export async function readByTime(
     const over = subtitle || (track.track.endTime ?? Number.POSITIVE_INFINITY) <= cut.to;
     if (over) walker.limit = Math.min(walker.limit, plan.boundary + slackOf(file));
     const first = await collectByTime(file, track, walker, feed, cut.from, cut.to, collector);
-    const before = cut.from === Number.NEGATIVE_INFINITY || (track.track.endTime ?? cut.from) < cut.from;
-    const late = !before && (first === undefined || isLate(track, first, cut.from));
-    if (late && start > file.layout.firstCluster && !(subtitle && file.source.latency === 'remote')) {
+    const late = first === undefined ? (track.track.endTime ?? cut.from) >= cut.from : isLate(track, first, cut.from);
+    if (
+      late &&
+      cut.from > Number.NEGATIVE_INFINITY &&
+      start > file.layout.firstCluster &&
+      !(subtitle && file.source.latency === 'remote')
+    ) {
       const earlier = await lookBack(file, index, track, cut, fromKey, start, feed, signal);
-      collector.packets.unshift(...earlier);
+      return new Batch(file, [...earlier, ...collector.packets], feed.take());
     }
     return new Batch(file, collector.packets, feed.take());
   } catch (error) {
@@ -219,6 +260,7 @@ async function lookBack(
   const earlier = upperBound(index.times, reference - LOOK_BACK_SECONDS) - 1;
   let position = earlier <= 0 ? file.layout.firstCluster : (index.clusters[earlier] ?? start);
   if (position >= start) return [];
+  feed.plannedEnd = 0;
   // A cue that points nowhere: as for the cut itself.
   const probe = new BlockWalker(position, file.layout.end, start);
   await feed.fill(probe, Math.min(start - position, 64));

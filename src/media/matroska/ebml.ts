@@ -64,7 +64,7 @@ export function readInt(buf: Uint8Array, start: number, stop: number): number {
 }
 
 /** Float of 4 or 8 bytes; 0 for an empty element, NaN for any other length. */
-export function readFloat(buf: Uint8Array, start: number, stop: number): number {
+function readFloat(buf: Uint8Array, start: number, stop: number): number {
   const length = stop - start;
   if (length === 0) return 0;
   if (length !== 4 && length !== 8) return Number.NaN;
@@ -73,7 +73,7 @@ export function readFloat(buf: Uint8Array, start: number, stop: number): number 
 }
 
 /** UTF-8 or ASCII string without what follows a terminating zero; at most `limit` bytes of it. */
-export function readString(buf: Uint8Array, start: number, stop: number, limit = 4096): string {
+function readString(buf: Uint8Array, start: number, stop: number, limit = 4096): string {
   const length = Math.max(0, Math.min(stop - start, limit));
   const text = Buffer.from(buf.buffer, buf.byteOffset + start, length).toString('utf8');
   const zero = text.indexOf('\0');
@@ -81,7 +81,7 @@ export function readString(buf: Uint8Array, start: number, stop: number, limit =
 }
 
 /** A 64-bit UID as a text key, so that no precision is lost. */
-export function readUid(buf: Uint8Array, start: number, stop: number): string {
+function readUid(buf: Uint8Array, start: number, stop: number): string {
   const hex = Buffer.from(buf.buffer, buf.byteOffset + start, Math.min(stop - start, 8)).toString('hex');
   return hex.replace(/^0+/, '');
 }

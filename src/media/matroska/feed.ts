@@ -18,26 +18,28 @@ export class Feed {
   readonly #kept: Uint8Array[] = [];
   #present: Uint8Array | undefined;
   #presentUsed = false;
-  /** Absolute end of the bytes read last. */
-  reached = 0;
+  /** Up to here, absolute, all will be wanted: where one read does not reach, the next ones go on in large pieces. */
+  plannedEnd = 0;
 
   constructor(source: Source, signal: AbortSignal) {
     this.#source = source;
     this.#signal = signal;
   }
 
-  /** Reads `length` bytes or what the walker needs, if that is more, at the walker's position. False when there are none. */
+  /** Reads `length` bytes, or what is planned or the walker needs, if that is more, at the walker's position. False when there are none. */
   async fill(walker: BlockWalker, length: number): Promise<boolean> {
     this.#signal.throwIfAborted();
     const need = Math.min(walker.need, walker.end - walker.pos);
-    const wanted = Math.max(need, Math.min(length, MAX_READ, walker.end - walker.pos));
+    const wanted = Math.max(
+      need,
+      Math.min(Math.max(length, this.plannedEnd - walker.pos), MAX_READ, walker.end - walker.pos),
+    );
     this.#dropPresent();
     walker.attach(NOTHING, walker.pos);
     if (wanted <= 0) return false;
     const bytes = await this.#source.read(walker.pos, wanted, this.#signal);
     this.#present = bytes;
-    this.reached = walker.pos + bytes.length;
-    if (bytes.length < need) walker.truncate(this.reached);
+    if (bytes.length < need) walker.truncate(walker.pos + bytes.length);
     walker.attach(bytes, walker.pos);
     walker.need = 0;
     return bytes.length > 0;

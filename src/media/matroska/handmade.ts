@@ -16,8 +16,8 @@ export interface Handmade {
   readonly timestampScale?: number;
   /** Of the programme, in ticks. */
   readonly duration?: number;
-  /** Time in ticks and number of the cluster of each cue; of track 1. */
-  readonly cues?: readonly (readonly [number, number])[];
+  /** Time in ticks, number of the cluster and CueRelativePosition of each cue; of track 1. */
+  readonly cues?: readonly (readonly [number, number, number?])[];
   /** Added to every cue's position. */
   readonly cueShift?: number;
 }
@@ -35,13 +35,18 @@ export function file(parts: Handmade): Uint8Array {
     const places = parts.clusters.map((_, i) => {
       return base + parts.clusters.slice(0, i).reduce((sum, cluster) => sum + cluster.length, 0);
     });
-    const points = (parts.cues ?? []).map(([ticks, cluster]) => {
+    const points = (parts.cues ?? []).map(([ticks, cluster, relative]) => {
       const position = (places[cluster] ?? 0) + (parts.cueShift ?? 0);
       const fixed = element(
         ID.CueClusterPosition,
         [position >> 24, position >> 16, position >> 8, position].map((b) => b & 0xff),
       );
-      return element(ID.CuePoint, uint(ID.CueTime, ticks), element(ID.CueTrackPositions, uint(ID.CueTrack, 1), fixed));
+      const inside = relative === undefined ? [] : [uint(ID.CueRelativePosition, relative)];
+      return element(
+        ID.CuePoint,
+        uint(ID.CueTime, ticks),
+        element(ID.CueTrackPositions, uint(ID.CueTrack, 1), fixed, ...inside),
+      );
     });
     return points.length === 0 ? new Uint8Array(0) : element(ID.Cues, ...points);
   };

@@ -27,7 +27,8 @@ export function publish(cues: CueIndex, main: OpenTrack, starts?: Float64Array):
   for (let i = 0; i < times.length; i++) {
     const cluster = cues.clusters[i] ?? 0;
     // Several key frames in one cluster are told apart.
-    positions[i] = cluster === cues.clusters[i - 1] ? Math.max(cues.hints[i] ?? 0, positions[i - 1] ?? 0) : cluster;
+    positions[i] =
+      cluster === cues.clusters[i - 1] ? Math.max(cluster + (cues.relatives[i] ?? 0), positions[i - 1] ?? 0) : cluster;
   }
   return { cues: { ...cues, times }, public: { times, starts: starts ?? times, positions } };
 }
@@ -90,14 +91,10 @@ async function leadAt(
   walker.only = main.entry.number;
   try {
     await feed.fill(walker, peek);
-    const ticks = clusterTimestamp(walker.buffer, 0);
-    if (ticks === undefined) return 0;
-    const inside = (cues.hints[key] ?? cluster) - cluster;
-    if (inside > peek) {
-      // Deep in a large cluster: there directly. The hint leaves out the cluster's header.
-      walker.clusterTicks = ticks;
-      walker.pos = cluster + inside + headerLength(walker.buffer);
-    }
+    if (clusterTimestamp(walker.buffer, 0) === undefined) return 0;
+    const relative = cues.relatives[key] ?? 0;
+    // Deep in a large cluster: there directly.
+    if (relative > peek) walker.enterCluster(relative);
     for (let fills = 0; ; ) {
       const result = walker.next();
       if (result === NEED) {
@@ -113,9 +110,4 @@ async function leadAt(
   } finally {
     feed.release();
   }
-}
-
-/** Of the element at the start of `bytes`, a cluster. */
-function headerLength(bytes: Uint8Array): number {
-  return 4 + Math.clz32(bytes[4] ?? 1) - 23;
 }

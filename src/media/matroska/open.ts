@@ -14,6 +14,9 @@ import { completeChapters } from './metadata.ts';
 import { findEnds } from './tail.ts';
 import { clusterTimestamp } from './walker.ts';
 
+/** A programme that goes on for so long after its last key frame may have a wrong duration. */
+const DOUBTFUL_SECONDS = 30;
+
 export interface Opened {
   readonly file: MatroskaFile;
   readonly info: MediaInfo;
@@ -64,7 +67,8 @@ async function assemble(
   const times = programme(layout, tracks, main, cues);
   let { endTime } = times;
   let all = tracks;
-  if (endTime === undefined || layout.truncated) {
+  const doubtful = cues === undefined || (endTime ?? 0) > times.lastCue + DOUBTFUL_SECONDS;
+  if (endTime === undefined || layout.truncated || (doubtful && source.latency === 'local')) {
     const ends = await findEnds(source, layout, tracks, signal);
     if (ends.size > 0) {
       endTime = Math.max(...ends.values());
@@ -126,7 +130,11 @@ function readCues(
   const last = found.clusters.at(-1) ?? 0;
   if (layout.clustersEnd <= last) layout.clustersEnd = layout.end;
   const key = seen?.key ?? firstAudio(main, seen, layout);
-  if (key === undefined || key.ticks >= (found.ticks[0] ?? 0) - 2e6 / layout.info.timestampScale) {
+  if (
+    key === undefined ||
+    key.cluster > first ||
+    key.ticks >= (found.ticks[0] ?? 0) - 2e6 / layout.info.timestampScale
+  ) {
     return publish(found, main);
   }
   // Writers leave out the first key frame now and then.
@@ -139,7 +147,7 @@ function readCues(
   const cues = {
     ticks: prepend(key.ticks, found.ticks),
     clusters: prepend(key.cluster, found.clusters),
-    hints: prepend(key.cluster, found.hints),
+    relatives: prepend(0, found.relatives),
   };
   return publish(cues, main);
 }

@@ -1,12 +1,16 @@
 /** From the walker's present block to packets. */
 import { packetDuration } from '../codecs/codecs.ts';
 import type { Packet } from '../types.ts';
+import { copyOf } from './ebml.ts';
 import { decodeFrame } from './encodings.ts';
 import type { Feed } from './feed.ts';
 import type { OpenTrack } from './file.ts';
 import { LACING_NONE, laceOffsets } from './lacing.ts';
 import { TYPE_VIDEO } from './track-entry.ts';
 import type { BlockWalker } from './walker.ts';
+
+/** Bytes of a read beyond which all but video is copied out of it. */
+const WORTH_COPYING = 16 * 1024 * 1024;
 
 /** Takes a packet. */
 export type Sink = (packet: Packet) => void;
@@ -66,8 +70,11 @@ function push(
   // No codec has empty frames; a hostile lace has many.
   if (stop <= start) return;
   let data: Uint8Array | undefined = buf.subarray(start, stop);
-  if (track.stored) feed.keep();
-  else {
+  if (track.stored) {
+    // A few kilobytes of sound are no reason to hold a whole group of pictures.
+    if (buf.length > WORTH_COPYING && track.entry.type !== TYPE_VIDEO) data = copyOf(data);
+    else feed.keep();
+  } else {
     const encoded = data;
     data = decodeFrame(track.entry.encodings, data);
     if (data === undefined || data.length === 0) return;

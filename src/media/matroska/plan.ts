@@ -46,7 +46,7 @@ export function planCut(file: MatroskaFile, index: TimedIndex, fromKey: number, 
     const length = Math.min(boundary + LOOK_AHEAD, layout.end) - start;
     return { start, boundary, length, limit: boundary };
   }
-  const boundary = Math.max(start, index.hints[toKey] ?? start);
+  const boundary = Math.max(start, (index.clusters[toKey] ?? start) + (index.relatives[toKey] ?? 0));
   const slack = source.latency === 'remote' ? slackOf(file) : LOCAL_SLACK;
   const length = Math.min(boundary + slack, layout.end) - start;
   return { start, boundary, length, limit: layout.end };

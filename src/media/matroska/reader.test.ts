@@ -265,6 +265,62 @@ describe('a second video track', () => {
   });
 });
 
+describe('metadata that FFmpeg writes', () => {
+  it('subtitles in cuts, chapters, attachments, titles; the same over HTTP', async () => {
+    const lines = Array.from({ length: 24 }, (_, i) => {
+      const time = (ms: number): string =>
+        `00:00:${String(Math.floor(ms / 1000)).padStart(2, '0')},${String(ms % 1000).padStart(3, '0')}`;
+      return `${i + 1}\n${time(i * 500 + 3)} --> ${time(i * 500 + 400)}\nline ${i}\n`;
+    });
+    await writeFile(join(folder, 'lines.srt'), lines.join('\n'));
+    await writeFile(
+      join(folder, 'chapters.txt'),
+      ';FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=5000\ntitle=Eins\n[CHAPTER]\nTIMEBASE=1/1000\nSTART=5000\nEND=13000\ntitle=Zwei\n',
+    );
+    const path = await make(
+      'full.mkv',
+      `${VIDEO} ${TONE} -i ${join(folder, 'lines.srt')} -i ${join(folder, 'chapters.txt')} -map 0 -map 1 -map 2 -map_metadata 3 -map_chapters 3 ${X264} -c:a aac -c:s srt -attach ${join(folder, 'lines.srt')} -metadata:s:3 mimetype=text/plain -metadata:s:a:0 language=ger -metadata:s:a:0 title=Ton -disposition:s:0 forced`,
+    );
+    const probed = await probePackets(path);
+    const bytes = await load(path);
+    for (const latency of ['local', 'remote'] as const) {
+      await using reader = await openMatroska(memorySource(bytes, latency), signal);
+      await assertCuts(reader, probed);
+      const { info } = reader;
+      assert.deepEqual(info.chapters, [
+        { startTime: 0, endTime: 5, title: 'Eins' },
+        { startTime: 5, endTime: 13, title: 'Zwei' },
+      ]);
+      const [attachment] = info.attachments;
+      assert.equal(attachment?.name, 'lines.srt');
+      assert.equal(attachment.mimeType, 'text/plain');
+      const attached = bytes.subarray(attachment.offset, attachment.offset + attachment.size);
+      assert.equal(new TextDecoder().decode(attached), lines.join('\n'));
+      const [video, audio, subtitle] = info.tracks;
+      assert.deepEqual([audio?.language, audio?.title, video?.language], ['ger', 'Ton', undefined]);
+      assert.deepEqual(
+        [subtitle?.codec, subtitle?.isForced, subtitle?.type, subtitle?.index],
+        ['subrip', true, 'subtitle', 0],
+      );
+      assert.equal(video?.video?.frameRate, 24000 / 1001);
+      const last = Math.max(...(probed[0] ?? []).map((packet) => packet.pts));
+      assert.ok(Math.abs((video?.endTime ?? 0) - last - 1001 / 24000) < 0.003);
+    }
+  });
+
+  it('an index in front of a truncated file: what lies beyond the end is left out', async () => {
+    const path = await make('front.mkv', `${VIDEO} ${TONE} ${X264} -c:a aac -reserve_index_space 8192`);
+    const whole = await load(path);
+    const bytes = whole.slice(0, Math.floor(whole.length * 0.7));
+    const full = (await probePackets(path))[0] ?? [];
+    await using reader = await openMatroska(memorySource(bytes), signal);
+    assert.ok(reader.keyframes !== undefined && reader.info.duration < 10, `${reader.info.duration}`);
+    const { packets } = await readCuts(reader, 1, keyCuts(reader));
+    assert.ok(packets.length > full.length * 0.5);
+    assertSame(packets, full.slice(0, packets.length), 1e-6);
+  });
+});
+
 describe('isMatroska', () => {
   it('knows its files from others', async () => {
     assert.equal(isMatroska((await load(join(folder, 'bframes.mkv'))).subarray(0, 64)), true);

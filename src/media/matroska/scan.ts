@@ -16,7 +16,7 @@ const AUDIO_SPACING = 1;
 class IndexBuilder {
   readonly #ticks: number[] = [];
   readonly #clusters: number[] = [];
-  readonly #blocks: number[] = [];
+  readonly #relatives: number[] = [];
   readonly #starts: number[] = [];
   readonly #main: OpenTrack;
   readonly #video: boolean;
@@ -38,7 +38,7 @@ class IndexBuilder {
       if (this.#ticks.length >= MAX_KEYS) return;
       this.#ticks.push(ticks);
       this.#clusters.push(walker.clusterPos);
-      this.#blocks.push(walker.blockPos);
+      this.#relatives.push(walker.blockPos - walker.clusterData);
       this.#starts.push(timing.snap(time));
       this.#leading = this.#video;
     } else if (this.#leading) {
@@ -58,7 +58,7 @@ class IndexBuilder {
     const index = {
       ticks: Float64Array.from(this.#ticks),
       clusters: Float64Array.from(this.#clusters),
-      hints: Float64Array.from(this.#blocks),
+      relatives: Float64Array.from(this.#relatives),
     };
     return publish(index, this.#main, Float64Array.from(this.#starts));
   }

@@ -94,7 +94,7 @@ export function random(seed: number): () => number {
   };
 }
 
-export function shuffled<T>(items: readonly T[], next: () => number): T[] {
+function shuffled<T>(items: readonly T[], next: () => number): T[] {
   const copy = [...items];
   for (let i = copy.length - 1; i > 0; i--) {
     const j = Math.floor(next() * (i + 1));
@@ -159,10 +159,6 @@ export async function load(path: string): Promise<Uint8Array> {
 export function element(id: number, ...parts: (Uint8Array | number[])[]): Uint8Array {
   const size = parts.reduce((sum, part) => sum + part.length, 0);
   return concat([idBytes(id), sizeBytes(size), ...parts]);
-}
-
-export function unknownSized(id: number, ...parts: (Uint8Array | number[])[]): Uint8Array {
-  return concat([idBytes(id), [0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], ...parts]);
 }
 
 export function uint(id: number, value: number): Uint8Array {

@@ -23,7 +23,7 @@ export const LOOK_AHEAD = 32;
 /** What a search for the next cluster asks for at a time. */
 const SEARCH_STEP = 256 * 1024;
 /** A cluster's head is judged by so many bytes. */
-const CLUSTER_HEAD = 64;
+export const CLUSTER_HEAD = 64;
 /** No frame is larger; the size of one that claims to be is a wrong one. */
 const MAX_BLOCK = 128 * 1024 * 1024;
 /** Unknown elements in a cluster are skipped up to this size; beyond it they are taken for damage. */
@@ -46,6 +46,8 @@ export class BlockWalker {
   only = 0;
   /** Position of the present cluster, -1 before the first. */
   clusterPos = -1;
+  /** Position of its data. */
+  clusterData = -1;
   /** Its time in Segment Ticks, -1 when not seen yet. */
   clusterTicks = -1;
   /** How often damage was met. */
@@ -109,6 +111,21 @@ export class BlockWalker {
     this.need = this.blockEnd - this.blockPos;
   }
 
+  /**
+   * Goes into a cluster at `relative` bytes behind its header, as a cue tells; the cluster's head is attached at `pos`. False, and nothing
+   * happens, when that is none.
+   */
+  enterCluster(relative: number): boolean {
+    const at = this.pos - this.#base;
+    const ticks = clusterTimestamp(this.#buf, at);
+    if (ticks === undefined) return false;
+    this.clusterPos = this.pos;
+    this.clusterData = this.pos + 4 + vintLength(this.#buf[at + 4] ?? 0);
+    this.clusterTicks = ticks;
+    this.pos = this.clusterData + relative;
+    return true;
+  }
+
   next(): typeof BLOCK | typeof NEED | typeof END {
     for (;;) {
       if (this.#lost) {
@@ -165,6 +182,7 @@ export class BlockWalker {
     if (id === ID.Cluster) {
       if (size === BAD_SIZE) return false;
       this.clusterPos = this.pos;
+      this.clusterData = start;
       this.clusterTicks = -1;
       this.#clusterEnd = size === UNKNOWN_SIZE ? Number.POSITIVE_INFINITY : start + size;
       this.pos = start;

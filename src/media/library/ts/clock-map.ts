@@ -52,7 +52,7 @@ export interface Point {
 }
 
 /** First index whose value is >= `value` (values ascending; any index where they are not). */
-function lowerBound(values: ArrayLike<number>, value: number): number {
+export function lowerBound(values: ArrayLike<number>, value: number): number {
   let low = 0;
   let high = values.length;
   while (low < high) {

@@ -118,6 +118,6 @@ export async function walkPackets(options: WalkOptions): Promise<void> {
 }
 
 /** A turn of the event loop: sources that answer from memory would otherwise hold it for the whole walk. */
-function turn(): Promise<void> {
+export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }

@@ -13,13 +13,15 @@ const FORWARD = 60 * TICKS;
 const SPREAD = 4 * 1024 * 1024;
 const MAX_JUMPS = 10_000;
 
-interface Jump {
-  /** From here on ... */
+interface Place {
   readonly position: number;
-  /** ... these ticks are added. */
-  readonly offset: number;
-  /** Continuous ticks at the jump. */
+  /** Continuous ticks of the clock there. */
   readonly at: number;
+}
+
+interface Jump extends Place {
+  /** Ticks that are added from there on. */
+  readonly offset: number;
 }
 
 export class Timeline {
@@ -28,6 +30,8 @@ export class Timeline {
   /** The PID whose clock decides where a jump is. */
   readonly clockPid: number;
   readonly #jumps: Jump[] = [];
+  #first: Place = { position: 0, at: 0 };
+  #last: Place = { position: 0, at: 0 };
 
   constructor(reference: number, clockPid: number) {
     this.reference = reference;
@@ -39,20 +43,32 @@ export class Timeline {
     const plain = unwrap(raw, this.reference);
     if (this.#jumps.length === 0) return plain;
     const passed = this.#passed(pes.position);
-    const here = plain + (this.#jumps[passed - 1]?.offset ?? 0);
+    const here = plain + this.#offset(passed);
     if (pes.pid === this.clockPid) return here;
-    // A stream beside the clock may still count the old way a little after the jump, or the new way a little before it.
+    // A stream beside the clock may still count the old way a little after the jump, or the new way a little before it: what fits best to
+    // the place in the file counts.
+    const expected = this.#expected(pes.position, passed);
+    let best = here;
+    const consider = (other: number): void => {
+      if (Math.abs(other - expected) < Math.abs(best - expected)) best = other;
+    };
     const last = this.#jumps[passed - 1];
-    if (last && pes.position - last.position < SPREAD) {
-      const before = plain + (this.#jumps[passed - 2]?.offset ?? 0);
-      if (Math.abs(before - last.at) < Math.abs(here - last.at)) return before;
-    }
+    if (last && pes.position - last.position < SPREAD) consider(plain + this.#offset(passed - 1));
     const next = this.#jumps[passed];
-    if (next && next.position - pes.position < SPREAD) {
-      const after = plain + next.offset;
-      if (Math.abs(after - next.at) < Math.abs(here - next.at)) return after;
-    }
-    return here;
+    if (next && next.position - pes.position < SPREAD) consider(plain + next.offset);
+    return best;
+  }
+
+  #offset(passed: number): number {
+    return this.#jumps[passed - 1]?.offset ?? 0;
+  }
+
+  /** The clock's time at a position, as if the bit rate were even between two jumps. */
+  #expected(position: number, passed: number): number {
+    const from = this.#jumps[passed - 1] ?? this.#first;
+    const to = this.#jumps[passed] ?? this.#last;
+    const share = (position - from.position) / Math.max(1, to.position - from.position);
+    return from.at + share * (to.at - from.at);
   }
 
   /** Takes the clock's packets in file order, all of them, before any time is told; adds a jump where its decode time steps too far. */
@@ -71,6 +87,8 @@ export class Timeline {
         this.#jumps.push({ position: pes.position, offset: offset + at - now, at });
         now = at;
       }
+      if (previous === undefined) this.#first = { position: pes.position, at: now };
+      this.#last = { position: pes.position, at: now };
       previous = now;
     };
   }
