@@ -95,10 +95,8 @@ export class Controls {
   }
 
   #sleep() {
-    const { activeElement } = document;
-    const keyboardInside = activeElement?.matches('.chrome :focus-visible') ?? false;
     const loading = this.#video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
-    const busy = loading || Menu.current !== undefined || this.#panel.isOpen || this.#help.open || keyboardInside;
+    const busy = loading || Menu.current !== undefined || this.#panel.isOpen || this.#help.open;
     if (!this.#video.paused && !busy) this.#root.classList.add('idle');
   }
 
@@ -343,11 +341,12 @@ export class Controls {
     const { target } = event;
     const typing = target instanceof HTMLInputElement || this.#root.hidden || this.#help.open;
     if (typing || this.#root.classList.contains('failed')) return;
+    // Before anything else, so that Tab finds the bars visible.
+    this.wake();
     const scrolling =
       target instanceof Element && target.closest('.panel-body') !== null && /^(Arrow|Home|End| )/.test(event.key);
     if (scrolling || !handleKey(event, this.#actions)) return;
     event.preventDefault();
-    this.wake();
   }
 
   /** @type {import('./keys.js').KeyActions} */

@@ -116,8 +116,8 @@ export function describeCodecs(data, info) {
           .join(' or ');
   return {
     failure: {
-      title: 'This browser cannot play it',
-      detail: `It has no decoder for ${said}. Another browser may have one.`,
+      title: 'It cannot be played here',
+      detail: `This browser has no decoder for ${said}. Another one may.`,
     },
     videoOnly,
   };

@@ -131,7 +131,7 @@ function trackRow(stream) {
 }
 
 /** @param {StreamInfo} stream */
-export function trackDetails(stream) {
+function trackDetails(stream) {
   const hdr = /** @type {Record<string, string>} */ ({ hdr10: 'HDR10', hlg: 'HLG', 'dolby-vision': 'Dolby Vision' });
   return [
     language(stream.language),

@@ -8,7 +8,7 @@ import { sourceName } from './format.js';
 import { Landing } from './landing.js';
 import { Panel } from './panel.js';
 import { Playback } from './playback.js';
-import { remember } from './recent.js';
+import { recents, remember } from './recent.js';
 import { announce } from './screen.js';
 
 /**
@@ -171,7 +171,9 @@ addEventListener('pagehide', () => {
 });
 addEventListener('pageshow', (event) => {
   // Back from the browser's page cache: the session was ended on leaving.
-  if (event.persisted) route();
+  if (!event.persisted || root.hidden) return;
+  const { source } = playback;
+  start(source, recents().find((entry) => entry.source === source)?.position ?? 0);
 });
 
 /** For tests: the hls.js instance, the video element and the session of what plays now. */

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { extname, join } from 'node:path';
@@ -17,7 +18,7 @@ const CONTENT_SECURITY_POLICY = [
   "script-src 'self'",
   "style-src 'self'",
   "img-src 'self' data:",
-  "media-src 'self' blob:",
+  "media-src 'self' blob: data:",
   "worker-src 'self' blob:",
   "connect-src 'self'",
   "frame-ancestors 'none'",
@@ -26,40 +27,42 @@ const CONTENT_SECURITY_POLICY = [
 ].join('; ');
 
 interface Asset {
-  readonly type: string;
   readonly body: Buffer;
+  readonly headers: Readonly<Record<string, string>>;
 }
 
 /** The web player: `/` and what it loads, all read once at start, so that no request path ever becomes a file path. */
 export const pageRoutes: FastifyPluginAsync = async (app) => {
-  const assets = await loadAssets();
-  const index = assets.get('index.html');
-  const serve = (asset: Asset) => ({
-    'content-type': asset.type,
+  const serve = (url: string, { body, headers }: Asset): void => {
+    app.get(url, { schema: { hide: true } }, async (request, reply) => {
+      reply.headers(headers);
+      return request.headers['if-none-match'] === headers.etag ? reply.code(304).send() : reply.send(body);
+    });
+  };
+  for (const [name, asset] of await loadAssets()) serve(name === 'index.html' ? '/' : `/web/${name}`, asset);
+};
+
+function asset(body: Buffer, extension: string): Asset {
+  const headers = {
+    'content-type': TYPES[extension] as string,
     'cache-control': 'no-cache',
+    etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`,
     'content-security-policy': CONTENT_SECURITY_POLICY,
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
-  });
-  if (index)
-    app.get('/', { schema: { hide: true } }, async (_request, reply) => reply.headers(serve(index)).send(index.body));
-  for (const [name, asset] of assets) {
-    app.get(`/web/${name}`, { schema: { hide: true } }, async (_request, reply) =>
-      reply.headers(serve(asset)).send(asset.body),
-    );
-  }
-};
+  };
+  return { body, headers };
+}
 
 async function loadAssets(): Promise<Map<string, Asset>> {
   const folder = fileURLToPath(new URL('../../web/', import.meta.url));
   const files = (await readdir(folder))
     .filter((name) => extname(name) in TYPES)
     .map((name) => [name, join(folder, name)]);
-  const hls = createRequire(import.meta.url).resolve('hls.js/dist/hls.mjs');
+  const hls = createRequire(import.meta.url).resolve('hls.js/dist/hls.min.mjs');
   files.push(['vendor/hls.mjs', hls]);
   const loaded = files.map(async ([name, path]): Promise<[string, Asset]> => {
-    const body = await readFile(path as string);
-    return [name as string, { type: TYPES[extname(path as string)] as string, body }];
+    return [name as string, asset(await readFile(path as string), extname(path as string))];
   });
   return new Map(await Promise.all(loaded));
 }

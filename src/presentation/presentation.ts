@@ -12,6 +12,7 @@ import type { Limiter } from '../lib/limiter.ts';
 import { initSegment } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import { packedAudioSegment } from '../media/packed-audio.ts';
+import { withSilence } from '../media/silence.ts';
 import type { Cut, KeyframeIndex, MediaInfo, MediaReader, PacketBatch } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
 import type { OpenReader } from './open-reader.ts';
@@ -188,12 +189,19 @@ export class Presentation implements AsyncDisposable {
     return this.indexKind === 'exact';
   }
 
-  #package({ track, packaging }: Rendition, n: number, { packets, nextStart }: PacketBatch): Uint8Array {
+  #package(rendition: Rendition, n: number, { packets, nextStart }: PacketBatch): Uint8Array {
+    const { track, packaging } = rendition;
     const { startTime } = this.info;
     const allocate = (length: number): Uint8Array => processPool.acquire(length);
-    if (packaging === 'packed-audio') return packedAudioSegment({ packets, startTime }, allocate);
-    const next = nextStart === undefined ? {} : { nextStart };
-    return mediaSegment({ track, packets, startTime, sequenceNumber: n + 1, ...next }, allocate);
+    const common = { startTime, sequenceNumber: n + 1 };
+    if (track.type === 'video') {
+      return mediaSegment({ ...common, track, packets, ...(nextStart === undefined ? {} : { nextStart }) }, allocate);
+    }
+    const { start, duration } = rendition.segments[n] as TimelineSegment;
+    const from = start + startTime;
+    const sound = withSilence(track.config, packets, from, from + duration);
+    if (packaging === 'packed-audio') return packedAudioSegment({ packets: sound, startTime }, allocate);
+    return mediaSegment({ ...common, track, packets: sound }, allocate);
   }
 
   #cut(rendition: Rendition, n: number): Cut {
@@ -205,7 +213,10 @@ export class Presentation implements AsyncDisposable {
     // The last segment of a track that ends early takes what little lies past the boundary.
     let to = start + duration + startTime + (last ? LEFTOVER_SECONDS : 0);
     if (n === segments.length - 1) to = Number.POSITIVE_INFINITY;
-    return fromKey === undefined || toKey === undefined ? { from, to } : { from, to, fromKey, toKey };
+    if (fromKey !== undefined && toKey !== undefined) return { from, to, fromKey, toKey };
+    const next = segments[n + 2];
+    const nextTo = next === undefined ? Number.POSITIVE_INFINITY : next.start + startTime;
+    return n + 1 < segments.length ? { from, to, nextTo } : { from, to };
   }
 }
 

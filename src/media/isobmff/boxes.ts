@@ -96,15 +96,10 @@ export function entryCount(view: DataView, offset: number, recordSize: number, n
   return count;
 }
 
-const latin1 = new TextDecoder('latin1');
 const utf8 = new TextDecoder('utf-8');
 
 /** UTF-8 up to the first zero byte; text that is no UTF-8 comes with replacement characters. */
 export function utf8Text(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   return utf8.decode(end < 0 ? bytes : bytes.subarray(0, end));
-}
-
-export function latin1Text(bytes: Uint8Array): string {
-  return latin1.decode(bytes);
 }

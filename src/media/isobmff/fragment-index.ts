@@ -3,7 +3,7 @@ import { boxes, descend, i64, u64, viewOf } from './boxes.ts';
 import type { TopLevelBox, Window } from './file-layout.ts';
 
 /** A random access point as an index tells it. */
-export interface IndexPoint {
+interface IndexPoint {
   /** Byte position of the fragment that begins with it. */
   readonly offset: number;
   /** Ticks of the index: earliest presentation time from here on, and that of the random access point. */

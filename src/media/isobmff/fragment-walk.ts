@@ -18,8 +18,10 @@ import { KeyframeCollector } from './keyframe-index.ts';
 const AHEAD = { local: 16 * 1024, remote: 64 * 1024 };
 const SMALL_HOP = 512 * 1024;
 const AHEAD_OF_SMALL_HOPS = 1024 * 1024;
-const MAX_MOOF = 64 * 1024 * 1024;
+const MAX_MOOF = 16 * 1024 * 1024;
 const MAX_FRAGMENTS = 4_000_000;
+/** Over all fragments: runs without fields claim samples for nothing. */
+const MAX_SAMPLES = 50_000_000;
 /** Milliseconds of work between two turns of the event loop. */
 const TURN = 8;
 /** Seconds between entry points of a file without video. */
@@ -98,6 +100,7 @@ export class FragmentWalk {
   readonly #bytes = new Map<number, number>();
   readonly #ends = new Map<number, number>();
   #position: number;
+  #samples = 0;
   #done = false;
   #running = false;
   #failure: unknown;
@@ -217,7 +220,7 @@ export class FragmentWalk {
   }
 
   async #takeMoof(box: TopLevelBox, signal: AbortSignal): Promise<boolean> {
-    if (this.fragments.length >= MAX_FRAGMENTS) return false;
+    if (this.fragments.length >= MAX_FRAGMENTS || this.#samples >= MAX_SAMPLES) return false;
     const moof = await this.#hopper.moof(box, signal);
     if (moof === undefined) return false;
     try {
@@ -235,6 +238,7 @@ export class FragmentWalk {
     this.fragments.push(info);
     for (const track of tracks) {
       this.#nextTime.set(track.trackId, track.endTime);
+      this.#samples += track.sizes.length;
       let bytes = this.#bytes.get(track.trackId) ?? 0;
       for (const sample of track.sizes) bytes += sample;
       this.#bytes.set(track.trackId, bytes);

@@ -11,6 +11,7 @@ import { entryOf, type FragmentedTrack, FragmentParser } from './fragment-map.ts
 import { FragmentSlots } from './fragment-slots.ts';
 import { FragmentWalk, Hopper } from './fragment-walk.ts';
 import { FragmentedReader } from './fragmented.ts';
+import { openProgressive } from './progressive.ts';
 import { SampleTable } from './sample-table.ts';
 import { type MovieBox, movieExtendsDuration, parseTrackExtends, type TrackBox } from './track-box.ts';
 import { makeTracks, playedVideo, programme, type TrackFacts, type TrackInput } from './track-info.ts';
@@ -20,6 +21,8 @@ export interface FragmentedOptions {
   readonly eagerHops?: number;
 }
 
+/** Samples of one track that the movie box of a fragmented file may list itself. */
+const MAX_LISTED = 200_000;
 const EAGER_HOPS = 10_000;
 /** A slow disk ends it earlier. */
 const EAGER_MILLISECONDS = 400;
@@ -62,6 +65,10 @@ export async function openFragmented(
   const { source } = window;
   const mvex = movie.mvex!;
   const tracks = fragmentedTracks(movie, source.size);
+  // A movie box that lists that much is the whole film, whatever follows it.
+  if ([...tracks.values()].some(({ table }) => table.count > MAX_LISTED)) {
+    return openProgressive(window, movie, layout.container, signal);
+  }
   const indexed = indexedTrack([...tracks.values()]);
   const parser = new FragmentParser(tracks, parseTrackExtends(mvex), source.size);
   const lifetime = new AbortController();
@@ -71,8 +78,12 @@ export async function openFragmented(
   await probe(opening);
   walk.release();
   const facts = await factsOf(opening, own);
-  const inputs: TrackInput[] = [];
-  for (const track of tracks.values()) inputs.push(await inputOf(opening, track, facts.get(track.box.id) ?? {}));
+  if (walk.done && facts.size > 0 && !facts.has(indexed.box.id)) {
+    // Declared, but never written: the other tracks are the programme.
+    const others = movie.tracks.filter(({ id }) => id !== indexed.box.id);
+    return openFragmented(window, { ...movie, tracks: others }, layout, signal, { eagerHops });
+  }
+  const inputs = await inputsOf(opening, facts);
   const all = makeTracks(inputs);
   const walked = walk.done ? walk.index() : undefined;
   if (walked === undefined && walk.done && own === undefined) throw emptyFile(opening);
@@ -92,6 +103,7 @@ export async function openFragmented(
     info,
     parser,
     walk,
+    entries: new Map(inputs.map(({ box, entry }) => [box.id, entry])),
     keyframes: walked ?? own?.keyframes,
     slots: walked === undefined ? own?.slots : undefined,
     lifetime,
@@ -268,6 +280,16 @@ async function knownEnds(opening: Opening, own: TrueIndex | undefined): Promise<
     ends.set(indexed.box.id, seen * (window.source.size / latest.dataEnd));
   }
   return ends;
+}
+
+/** Tracks that are declared but, as the finished walk knows, never written are left out. */
+async function inputsOf(opening: Opening, facts: ReadonlyMap<number, TrackFacts>): Promise<TrackInput[]> {
+  const inputs: TrackInput[] = [];
+  for (const track of opening.parser.tracks.values()) {
+    const known = facts.get(track.box.id);
+    if (known !== undefined || !opening.walk.done) inputs.push(await inputOf(opening, track, known ?? {}));
+  }
+  return inputs;
 }
 
 async function inputOf(opening: Opening, { box }: FragmentedTrack, facts: TrackFacts): Promise<TrackInput> {

@@ -12,8 +12,9 @@ import type { TrackFragment } from './fragment.ts';
 import { entryOf, type FragmentInfo, type FragmentParser } from './fragment-map.ts';
 import type { FragmentSlots } from './fragment-slots.ts';
 import type { FragmentWalk } from './fragment-walk.ts';
-import { followingBoundary, gridStart } from './grid.ts';
+import { gridRule, gridStart } from './grid.ts';
 import { listOf, type SampleList } from './presented-track.ts';
+import type { SampleEntry } from './sample-entry.ts';
 import { type ByteRange, MAX_SPAN, readSamples, withinTime } from './sample-reads.ts';
 
 /** Seconds past a cut's end that the walk must have seen before the cut is sure to be complete. */
@@ -25,6 +26,8 @@ export interface FragmentedParts {
   readonly info: MediaInfo;
   readonly parser: FragmentParser;
   readonly walk: FragmentWalk;
+  /** The description of each track that its `config` was made from. */
+  readonly entries: ReadonlyMap<number, SampleEntry>;
   /** With an index of the file's own, or one that the walk has finished. */
   readonly keyframes?: KeyframeIndex | undefined;
   readonly slots?: FragmentSlots | undefined;
@@ -164,12 +167,12 @@ export class FragmentedReader implements MediaReader {
     signal: AbortSignal,
   ): Promise<{ list: SampleList; nextStart: number | undefined }> {
     const { startTime, duration } = this.info;
-    const following = followingBoundary(cut, startTime, startTime + duration);
-    const fragments = await this.#atTime(trackId, cut.from, following, signal);
+    const rule = gridRule(cut, startTime, startTime + duration);
+    const fragments = await this.#atTime(trackId, cut.from, rule.horizon, signal);
     const all = await this.#samples(trackId, { fragments, skip: 0 }, signal);
-    const first = gridStart(all, cut.from, cut.to);
+    const first = gridStart(all, cut.from, rule.startLimit);
     const isLast = cut.to === Number.POSITIVE_INFINITY;
-    const end = isLast ? all.count : Math.max(first, gridStart(all, cut.to, following));
+    const end = isLast ? all.count : Math.max(first, gridStart(all, cut.to, rule.endLimit));
     let nextStart = Number.POSITIVE_INFINITY;
     for (let i = end; i < Math.min(all.count, end + 32); i++) nextStart = Math.min(nextStart, all.pts[i]!);
     return { list: sliceList(all, first, end), nextStart: Number.isFinite(nextStart) ? nextStart : undefined };
@@ -202,12 +205,12 @@ export class FragmentedReader implements MediaReader {
     const loaded = await this.#load(trackId, fragments, signal);
     const count = loaded.reduce((sum, { sizes }) => sum + sizes.length, 0);
     const list = listOf(count);
-    const entries = parser.tracks.get(trackId)!.box.entries.length;
-    const { timescale } = parser.tracks.get(trackId)!.box;
-    const isVideo = parser.tracks.get(trackId)!.box.kind === 'video';
+    const { entries, timescale, kind } = parser.tracks.get(trackId)!.box;
+    const isVideo = kind === 'video';
+    const entry = (fragment: TrackFragment) => entries[fragment.descriptionIndex] ?? entries[0];
     let at = 0;
     for (const fragment of loaded) {
-      if (entries > 1 && fragment.descriptionIndex !== loaded[0]!.descriptionIndex) {
+      if (entry(fragment) !== this.#entry(trackId, entry(fragment))) {
         throw new BoxError('the codec configuration changes midway, and this server cannot follow it');
       }
       for (let i = 0; i < fragment.sizes.length; i++, at++) {
@@ -223,6 +226,11 @@ export class FragmentedReader implements MediaReader {
     const lastCount = loaded.at(-1)?.sizes.length ?? 0;
     const stop = selection.stop !== undefined && isLast ? count - lastCount + selection.stop : count;
     return sliceList(list, isFirst ? Math.min(selection.skip, stop) : 0, stop);
+  }
+
+  /** The description that the track was opened with; where it is not known, `other`. */
+  #entry(trackId: number, other: SampleEntry | undefined): SampleEntry | undefined {
+    return this.#parts.entries.get(trackId) ?? other;
   }
 
   async #load(trackId: number, fragments: readonly FragmentInfo[], signal: AbortSignal): Promise<TrackFragment[]> {

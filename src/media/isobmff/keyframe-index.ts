@@ -142,23 +142,20 @@ export function summarise(track: PresentedTrack): TrackSummary | undefined {
   };
 }
 
-/** Seconds between the places where an audio file may be entered. */
+/** Seconds between the places where an audio file may be entered, about. */
 const AUDIO_STEP = 2;
+const MAX_AUDIO_POINTS = 100_000;
 
 /** Places where reading may start in a file without video. */
 export function indexAudio(track: PresentedTrack, summary: TrackSummary): KeyframeIndex {
   const collector = new KeyframeCollector();
-  const { startTime, endTime } = summary;
-  const steps = Math.min(1_000_000, Math.max(1, Math.ceil((endTime - startTime) / AUDIO_STEP)));
-  for (let step = 0; step < steps; step++) {
-    const time = startTime + step * AUDIO_STEP;
-    const span = track.spansOfTime(time, time + AUDIO_STEP)[0];
-    if (span === undefined) continue;
-    const list = track.collect([[span[0], Math.min(span[1], span[0] + 8)]]);
-    let i = 0;
-    while (i < list.count - 1 && list.pts[i]! < time) i += 1;
-    collector.addKey(list.pts[i]!, list.offsets[i]!);
+  const steps = Math.ceil((summary.endTime - summary.startTime) / AUDIO_STEP);
+  const stride = Math.max(1, Math.floor(track.count / Math.min(MAX_AUDIO_POINTS, Math.max(1, steps))));
+  for (let position = 0; position < track.count; position += stride) {
+    const { pts, offsets } = track.collect([[position, position + 1]]);
+    // Priming counts as the start.
+    collector.addKey(Math.max(pts[0]!, summary.startTime), offsets[0]!);
   }
-  if (collector.length === 0) collector.addKey(startTime, 0);
+  if (collector.length === 0) collector.addKey(summary.startTime, 0);
   return collector.finish();
 }

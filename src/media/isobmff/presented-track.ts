@@ -352,7 +352,7 @@ export function listOf(capacity: number): SampleList {
 }
 
 /** Position of the first element >= `value`. */
-export function lowerBound(array: Uint32Array | Float64Array, value: number): number {
+function lowerBound(array: Uint32Array | Float64Array, value: number): number {
   let low = 0;
   let high = array.length;
   while (low < high) {

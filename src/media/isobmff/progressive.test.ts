@@ -202,6 +202,19 @@ describe('what a file tells', () => {
   });
 });
 
+test('a second video track follows the cuts of the first', async () => {
+  const x264 = ['-c:v', 'libx264', '-preset', 'ultrafast', '-threads', '1', '-bf', '2'];
+  const maps = ['-map', '0:v', '-map', '1:v', '-c:v:0', 'copy', ...x264.slice(2), '-c:v:1', 'libx264', '-g:v:1', '17'];
+  await ffmpeg('-i', path('end.mp4'), '-i', path('vfr.mp4'), ...maps, path('two-video.mp4'));
+  const { reader } = await open('two-video.mp4');
+  await using _ = reader;
+  const probed = await probePackets(path('two-video.mp4'));
+  const cuts = cutsOf(reader.keyframes!);
+  for (const [i, track] of reader.info.tracks.entries()) {
+    assertSame(await readAll(reader, track.id, cuts), probed.get(i)!, `video ${i}`);
+  }
+});
+
 test('on a grid every packet comes exactly once too', async () => {
   for (const name of ['end.mp4', 'vfr.mp4', 'hevc.mp4']) {
     for (const length of [0.3, 2]) {

@@ -10,7 +10,7 @@ import type { Chapter, Cut, KeyframeIndex, MediaInfo, MediaReader, PacketBatch, 
 import { BoxError } from './boxes.ts';
 import { readChapters } from './chapters.ts';
 import type { Window } from './file-layout.ts';
-import { followingBoundary, gridStart } from './grid.ts';
+import { gridRule, gridStart } from './grid.ts';
 import { indexAudio, indexVideo, summarise, type TrackSummary } from './keyframe-index.ts';
 import { listOf, PresentedTrack, type SampleList, type Span } from './presented-track.ts';
 import { type ByteRange, extent, readSamples, withinTime } from './sample-reads.ts';
@@ -32,6 +32,8 @@ const MAX_FIRST_PACKET = 4 * 1024 * 1024;
 /** A cut's bytes over all tracks are read in one piece unless that reads more than half of them in vain. */
 const MAX_WASTE = 1.5;
 const FREE_WASTE = 1024 * 1024;
+/** Seconds after a grid line in which some frame is expected. */
+const NEAR = 2;
 
 /** @throws AppError `media-damaged`, `source-*`. */
 export async function openProgressive(
@@ -166,10 +168,11 @@ class ProgressiveReader implements MediaReader {
       const end = this.#positionOfKey(track, cut.toKey);
       return start < end ? [[start, end]] : [];
     }
-    const start = this.#gridPosition(track, cut.from, cut.to);
-    if (cut.to === Number.POSITIVE_INFINITY) return [[start, track.presented.count]];
     const { startTime, duration } = this.info;
-    const end = this.#gridPosition(track, cut.to, followingBoundary(cut, startTime, startTime + duration));
+    const rule = gridRule(cut, startTime, startTime + duration);
+    const start = this.#gridPosition(track, cut.from, rule.startLimit);
+    if (cut.to === Number.POSITIVE_INFINITY) return [[start, track.presented.count]];
+    const end = this.#gridPosition(track, cut.to, rule.endLimit);
     return start < end ? [[start, end]] : [];
   }
 
@@ -178,21 +181,23 @@ class ProgressiveReader implements MediaReader {
   }
 
   /** The position at which a cut on a grid begins. */
-  #gridPosition(track: OpenTrack, from: number, to: number): number {
+  #gridPosition(track: OpenTrack, from: number, limit: number): number {
     const { presented, positions } = track;
     const first = positions?.[0] ?? 0;
     if (from === Number.NEGATIVE_INFINITY) return first;
-    let found = presented.count;
-    for (const [start, end] of presented.spansOfTime(from, to)) {
-      const list = presented.collect([[start, end]]);
-      const at = gridStart(list, from, to);
-      if (at === list.count) continue;
-      if (list.keys[at] === 1) return Math.max(first, start + at);
-      if (found === presented.count) found = start + at;
+    // Where nothing lies near, the first frame that follows at all.
+    for (const horizon of [Math.max(limit, from + NEAR), Number.POSITIVE_INFINITY]) {
+      let found = presented.count;
+      for (const [start, end] of presented.spansOfTime(from, horizon)) {
+        const list = presented.collect([[start, end]]);
+        const at = gridStart(list, from, limit);
+        if (at === list.count) continue;
+        if (list.keys[at] === 1) return Math.max(first, start + at);
+        if (found === presented.count) found = start + at;
+      }
+      if (found < presented.count) return Math.max(first, found);
     }
-    if (found < presented.count || to === Number.POSITIVE_INFINITY) return Math.max(first, found);
-    // Nothing between the boundaries: the first frame after them.
-    return this.#gridPosition(track, to, Number.POSITIVE_INFINITY);
+    return presented.count;
   }
 
   #listOf(track: OpenTrack, spans: readonly Span[], cut: Cut): SampleList {

@@ -35,20 +35,28 @@ export interface SampleEntry {
   readonly bitrate?: number;
 }
 
+const MAX_ENTRIES = 64;
+
 export type EntryKind = 'video' | 'audio' | 'subtitle';
 
 /**
- * The entries of an `stsd` body. `quickTime` tells how audio entries of version 1 are laid out.
+ * The entries of an `stsd` body. Entries with the same bytes are one object: samples may change between them freely.
  * @throws BoxError when none can be read.
  */
 export function parseSampleDescriptions(stsd: DataView, kind: EntryKind): SampleEntry[] {
   if (stsd.byteLength < 8) throw new BoxError('its sample description (stsd) is cut off');
   const boxVersion = stsd.getUint8(0);
   const entries: SampleEntry[] = [];
+  const raw: Buffer[] = [];
   for (const box of boxes(stsd, 8)) {
     // Entries shorter than SampleEntry (8 bytes of reserved fields and a data reference) tell nothing.
-    if (box.view.byteLength < 8 || entries.length >= 256) break;
-    if (kind === 'video') entries.push(videoEntry(box));
+    if (box.view.byteLength < 8 || entries.length >= MAX_ENTRIES) break;
+    const { buffer, byteOffset, byteLength } = box.view;
+    const bytes = Buffer.from(buffer, byteOffset, byteLength);
+    const same = raw.findIndex((other, i) => entries[i]!.type === box.type && other.equals(bytes));
+    raw.push(bytes);
+    if (same >= 0) entries.push(entries[same]!);
+    else if (kind === 'video') entries.push(videoEntry(box));
     else if (kind === 'audio') entries.push(audioEntry(box, boxVersion));
     else entries.push(subtitleEntry(box));
   }

@@ -42,6 +42,7 @@ export class SampleTable {
   readonly sync: Uint32Array | undefined;
   /** Position in `entries` of the description that the first sample uses. */
   readonly descriptionIndex: number;
+  readonly #entries: readonly SampleEntry[];
   readonly #sizes: DataView | undefined;
   readonly #constantSize: number;
   /** First sample of each chunk, and `count` at the end. */
@@ -55,6 +56,7 @@ export class SampleTable {
 
   /** @throws BoxError when the tables contradict the boxes that hold them. */
   constructor(stbl: DataView, options: SampleTableOptions) {
+    this.#entries = options.entries;
     const sizes = readSizes(stbl);
     this.#times = timeRuns(child(stbl, 'stts'));
     const co64 = child(stbl, 'co64');
@@ -162,18 +164,18 @@ export class SampleTable {
   changesDescription(first: number, end: number): boolean {
     const { description, firstChunk } = this.#runs;
     if (first >= end || description.length <= 1) return false;
-    const firstUsed = description[0];
+    const firstUsed = this.#entryOf(description[0]!);
     const last = lastAtMost(this.#chunkFirst, end - 1);
     for (let run = lastAtMost(firstChunk, lastAtMost(this.#chunkFirst, first)); run < firstChunk.length; run++) {
       if (firstChunk[run]! > last) return false;
-      if (description[run] !== firstUsed) return true;
+      if (this.#entryOf(description[run]!) !== firstUsed) return true;
     }
     return false;
   }
 
-  /** Positions in `entries` of all descriptions in use. */
-  usedDescriptions(): Set<number> {
-    return new Set(Array.from(this.#runs.description, (index) => index - 1));
+  /** The entry that a number of `stsc` names; the first one where there is none. */
+  #entryOf(number: number): SampleEntry | undefined {
+    return this.#entries[number - 1] ?? this.#entries[0];
   }
 
   #size(index: number): number {
@@ -184,31 +186,17 @@ export class SampleTable {
     return this.#wide ? u64(this.#chunkOffsets, 8 + 8 * chunk) : this.#chunkOffsets.getUint32(8 + 4 * chunk);
   }
 
-  /** Cuts off what lies beyond the end of the file: a download that stopped. */
+  /**
+   * Cuts off what lies beyond the end of the file: a download that stopped. Writers store chunks in order, so that the last one tells whether
+   * to look; a single chunk out of place is an error of the cut that needs it.
+   */
   #samplesInFile(total: number, fileSize: number): number {
     if (total === 0) return 0;
     const chunks = this.#chunkFirst.length - 1;
-    const at = this.#highestChunk();
-    if (this.#firstBeyond(at, at + 1, fileSize) < 0) return total;
+    const last = lastAtMost(this.#chunkFirst, total - 1);
+    if (this.#firstBeyond(last, last + 1, fileSize) < 0) return total;
     const beyond = this.#firstBeyond(0, chunks, fileSize);
     return beyond < 0 ? total : beyond;
-  }
-
-  /** The chunk with the highest position, of those that have samples. */
-  #highestChunk(): number {
-    const offsets = this.#chunkOffsets;
-    const starts = this.#chunkFirst;
-    const chunks = starts.length - 1;
-    let highest = -1;
-    let at = 0;
-    for (let chunk = 0; chunk < chunks; chunk++) {
-      const offset = this.#wide ? u64(offsets, 8 + 8 * chunk) : offsets.getUint32(8 + 4 * chunk);
-      if (offset > highest && starts[chunk]! < starts[chunk + 1]!) {
-        highest = offset;
-        at = chunk;
-      }
-    }
-    return at;
   }
 
   /** The first sample of the chunks that does not lie within the file; -1 when all do. */

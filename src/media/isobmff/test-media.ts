@@ -87,6 +87,7 @@ export function gridOf(start: number, duration: number, length: number): Cut[] {
   return Array.from({ length: count }, (_, i) => ({
     from: i === 0 ? Number.NEGATIVE_INFINITY : start + i * length,
     to: i === count - 1 ? Number.POSITIVE_INFINITY : start + (i + 1) * length,
+    ...(i < count - 1 && { nextTo: i === count - 2 ? Number.POSITIVE_INFINITY : start + (i + 2) * length }),
   }));
 }
 

@@ -38,7 +38,7 @@ const KINDS: Readonly<Record<string, TrackBox['kind']>> = {
  * Undefined for tracks of foreign handlers (time code, hints, metadata).
  * @throws BoxError when it is damaged.
  */
-export function parseTrackBox(trak: DataView, movieTimescale: number): TrackBox | undefined {
+function parseTrackBox(trak: DataView, movieTimescale: number): TrackBox | undefined {
   const mdia = child(trak, 'mdia');
   const handler = child(mdia, 'hdlr');
   const type = handler !== undefined && handler.byteLength >= 12 ? fourCC(handler, 8) : '';
@@ -64,13 +64,6 @@ export function parseTrackBox(trak: DataView, movieTimescale: number): TrackBox 
     entries: parseSampleDescriptions(stsd, kind),
     chapterTracks: references(child(trak, 'tref'), 'chap'),
   };
-}
-
-/** The id of a `trak`, or undefined. */
-export function trackId(trak: DataView): number | undefined {
-  const tkhd = child(trak, 'tkhd');
-  if (tkhd === undefined || tkhd.byteLength < 24) return undefined;
-  return tkhd.getUint32(tkhd.getUint8(0) === 1 ? 20 : 12);
 }
 
 function parseTrackHeader(tkhd: DataView | undefined) {

@@ -214,7 +214,7 @@ describe('sources that fail', () => {
 
   it('leaves at once when the signal aborts in a read that never answers', async () => {
     const controller = new AbortController();
-    const source = failing(maker.bytes('vbr.mp3'), 1, () => new Promise(() => {}));
+    const source = failing(maker.bytes('vbr.mp3'), 2, () => new Promise(() => {}));
     const opening = openWithLibrary(source, controller.signal);
     const left = new Error('left');
     setImmediate(() => controller.abort(left));

@@ -15,7 +15,7 @@ import {
   MP3_HEADER,
   mp3Frame,
   simpleBlock,
-} from './handmade.ts';
+} from './test-handmade.ts';
 import { ID } from './ids.ts';
 import { openMatroska } from './reader.ts';
 import { blockHeader, concat, describePacket, element, keyCuts, memorySource, text, uint } from './testing.ts';
@@ -253,6 +253,18 @@ describe('blocks and times', () => {
   });
 });
 
+describe('a duration that the file does not have', () => {
+  it('is replaced by the end of the last packets', async () => {
+    const blocks = Array.from({ length: 100 }, (_, i) => simpleBlock(1, i * 24, mp3Frame(i)));
+    const tracks = element(ID.Tracks, audioTrack(1, 'A_MPEG/L3'));
+    await using reader = await open(
+      file({ tracks, clusters: [cluster(0, ...blocks)], duration: 500_000, cues: [[0, 0]] }),
+    );
+    assert.ok(Math.abs(reader.info.duration - 2.4) < 1e-9, `${reader.info.duration}`);
+    assert.ok(Math.abs((reader.info.tracks[0]?.endTime ?? 0) - 2.4) < 1e-9);
+  });
+});
+
 describe('metadata', () => {
   // The last frame, of 21.33 ms, ends at 8 s.
   const clusters = [cluster(0, simpleBlock(1, 0, [1, 2])), cluster(7000, simpleBlock(1, 979, [1, 2]))];
@@ -301,6 +313,10 @@ describe('metadata', () => {
       ],
       clusters,
       duration: 8000,
+      cues: [
+        [0, 0],
+        [7000, 1],
+      ],
     });
     await using reader = await open(bytes);
     const { info } = reader;

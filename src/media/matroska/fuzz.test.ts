@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { AppError } from '../../errors.ts';
-import { encodedMp3, lacedMp3 } from './handmade.ts';
+import { encodedMp3, lacedMp3 } from './test-handmade.ts';
 import { openMatroska } from './reader.ts';
 import { ffmpeg, ffmpegPiped, gridCuts, load, memorySource, random } from './testing.ts';
 import { findCluster } from './walker.ts';

@@ -140,6 +140,7 @@ export async function readVideoByGrid(
     walker.only = track.entry.number;
     const grid = new GridCut(file, cut);
     let seen = -1;
+    let cluster = -1;
     let verdict: ReturnType<GridCut['judge']> = 'skip';
     for (;;) {
       const result = walker.next();
@@ -148,6 +149,10 @@ export async function readVideoByGrid(
         continue;
       }
       if (result !== BLOCK) break;
+      if (walker.clusterPos !== cluster) {
+        cluster = walker.clusterPos;
+        file.clusters.add(cluster, (walker.clusterTicks * file.layout.info.timestampScale) / 1e9);
+      }
       // A block that comes again with its bytes has been judged.
       if (walker.blockPos !== seen) {
         seen = walker.blockPos;

@@ -8,7 +8,8 @@ import type { MatroskaFile } from './file.ts';
 import { clusterTimestamp, findCluster } from './walker.ts';
 
 const LOCAL_WINDOW = 64 * 1024;
-const REMOTE_WINDOW = 512 * 1024;
+const REMOTE_WINDOW = 1024 * 1024;
+const MAX_WINDOW = 2 * 1024 * 1024;
 const MAX_PROBES = 40;
 const HEAD = 64;
 
@@ -18,7 +19,7 @@ const HEAD = 64;
  */
 export async function locate(file: MatroskaFile, time: number, signal: AbortSignal): Promise<number> {
   const { layout, source } = file;
-  const near = source.latency === 'remote' ? 2 * REMOTE_WINDOW : 4 * LOCAL_WINDOW;
+  const near = source.latency === 'remote' ? 2 * REMOTE_WINDOW : 8 * LOCAL_WINDOW;
   const known = file.clusters.around(time);
   let low: Place = known.before ?? { position: layout.firstCluster, time: file.startTime };
   let high: Place = known.after ?? {
@@ -56,8 +57,9 @@ async function nextCluster(
   signal: AbortSignal,
 ): Promise<Place | undefined> {
   const { source, layout } = file;
-  const window = source.latency === 'remote' ? REMOTE_WINDOW : LOCAL_WINDOW;
-  for (let pos = from; pos < to; pos += window) {
+  let window = source.latency === 'remote' ? REMOTE_WINDOW : LOCAL_WINDOW;
+  let pos = from;
+  while (pos < to) {
     signal.throwIfAborted();
     const bytes = await source.read(pos, window + HEAD, signal);
     try {
@@ -72,6 +74,8 @@ async function nextCluster(
     } finally {
       source.recycle(bytes);
     }
+    pos += window;
+    window = Math.min(window * 2, MAX_WINDOW);
   }
   return undefined;
 }

@@ -1,0 +1,66 @@
+import type { CodecConfig, Packet } from './types.ts';
+
+/**
+ * Silence where an audio track has none of its own: before a late start, in the middle, after an early end. Players that join picture and sound from
+ * two buffers stand still where one of them is empty.
+ */
+
+/** Shorter gaps are left to the player, seconds. */
+const SHORTEST_GAP = 0.25;
+
+/** Frames of AAC-LC that decode to silence, by number of channels, from 1. */
+const SILENT_AAC = [
+  '00c800802380',
+  '210049900219002380',
+  '00c8008020840126400864008e',
+  '00c800802084012640086400802c80080238',
+  '00c800802084012640086400823004990021900238',
+  '00c800802084012640086400823004990021900200b2002008e0',
+].map((hex) => Buffer.from(hex, 'hex'));
+
+/** 20 ms of CELT silence (RFC 6716), mono and stereo. */
+const SILENT_OPUS = [Buffer.from('f8fffe', 'hex'), Buffer.from('fcfffe', 'hex')];
+
+interface SilentFrame {
+  readonly data: Uint8Array;
+  readonly seconds: number;
+}
+
+/** A frame of silence in the track's own coding; undefined where none is known. */
+function silentFrame({ codec, codecString, audio }: CodecConfig): SilentFrame | undefined {
+  if (!audio) return undefined;
+  const frames = codec === 'opus' ? SILENT_OPUS : codecString === 'mp4a.40.2' ? SILENT_AAC : [];
+  const data = frames[audio.channels - 1];
+  const seconds = codec === 'opus' ? 0.02 : (audio.frameSamples ?? 1024) / audio.sampleRate;
+  return data && { data, seconds };
+}
+
+/**
+ * The packets with silence in every gap of a quarter of a second or more between `from` and `to` (seconds, the packets' clock; infinite: not filled on that side). A pure
+ * function of its arguments. Codecs without a known silent frame stay as they are.
+ */
+export function withSilence(
+  config: CodecConfig,
+  packets: readonly Packet[],
+  from: number,
+  to: number,
+): readonly Packet[] {
+  const frame = silentFrame(config);
+  if (frame === undefined) return packets;
+  const filled: Packet[] = [];
+  let end = from;
+  for (const packet of packets) {
+    if (packet.pts - end >= SHORTEST_GAP) fill(filled, frame, end, packet.pts);
+    filled.push(packet);
+    end = packet.pts + (packet.duration || frame.seconds);
+  }
+  if (to - end >= SHORTEST_GAP) fill(filled, frame, end, to);
+  return filled.length === packets.length ? packets : filled;
+}
+
+/** Frames that end where the sound goes on, so that the odd bit that is left is at the gap's start. */
+function fill(packets: Packet[], { data, seconds }: SilentFrame, from: number, to: number): void {
+  if (!Number.isFinite(from) || !Number.isFinite(to)) return;
+  const count = Math.floor((to - from) / seconds + 1e-6);
+  for (let n = count; n > 0; n--) packets.push({ data, pts: to - n * seconds, duration: seconds, key: true });
+}
