@@ -51,7 +51,7 @@ async function open(
   const start = performance.now();
   const id = await createSession(server, film);
   await getBytes(`${server.url}/sessions/${id}/stream.m3u8`);
-  const media = Buffer.from(await getBytes(`${server.url}/sessions/${id}/original/playlist.m3u8`)).toString();
+  const media = (await getBytes(`${server.url}/sessions/${id}/original/playlist.m3u8`)).toString();
   const playlist = performance.now() - start;
   await getBytes(`${server.url}/sessions/${id}/original/init.mp4`);
   await getBytes(`${server.url}/sessions/${id}/original/0.m4s`);

@@ -14,7 +14,7 @@ export interface App extends AsyncDisposable {
 }
 
 /** The version of this package. */
-export function version(): string {
+function version(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }

@@ -12,7 +12,7 @@ export interface MediaPlaylist {
 }
 
 /** EXT-X-START (4.4.2.2). */
-export interface StartPoint {
+interface StartPoint {
   /** Seconds from the beginning of the playlist. */
   readonly timeOffset: number;
 }

@@ -20,7 +20,7 @@ export interface Rendition {
 export const LEFTOVER_SECONDS = 0.05;
 
 /** The name of the rendition of an audio track, by its index among the audio tracks. */
-export function audioRenditionName(index: number): string {
+function audioRenditionName(index: number): string {
   return `audio-${index}`;
 }
 

@@ -7,7 +7,7 @@ import { SliceBook } from './slices.ts';
 
 export type SessionStatus = 'created' | 'metadata' | 'probing' | 'ready' | 'streaming' | 'error' | 'closed';
 
-export type Quality = 'original' | '1080p' | '720p' | '480p' | '360p' | 'auto';
+type Quality = 'original' | '1080p' | '720p' | '480p' | '360p' | 'auto';
 
 /** What the viewer asked for. */
 export interface SessionRequest {

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { deflateSync } from 'node:zlib';
 import type { Cut, MediaReader, Packet } from '../types.ts';
+import { ID } from './ids.ts';
+import { openMatroska } from './reader.ts';
 import {
   AAC_CONFIG,
   audioTrack,
@@ -16,8 +18,6 @@ import {
   mp3Frame,
   simpleBlock,
 } from './test-handmade.ts';
-import { ID } from './ids.ts';
-import { openMatroska } from './reader.ts';
 import { blockHeader, concat, describePacket, element, keyCuts, memorySource, text, uint } from './testing.ts';
 
 const { signal } = new AbortController();

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { AppError } from '../../errors.ts';
-import { encodedMp3, lacedMp3 } from './test-handmade.ts';
 import { openMatroska } from './reader.ts';
+import { encodedMp3, lacedMp3 } from './test-handmade.ts';
 import { ffmpeg, ffmpegPiped, gridCuts, load, memorySource, random } from './testing.ts';
 import { findCluster } from './walker.ts';
 
