@@ -29,6 +29,8 @@ export type ErrorCode =
   | 'media-not-playable'
   | 'probe-timeout'
   | 'segment-timeout'
+  | 'transcode-failed'
+  | 'server-busy'
   | 'server-closing'
   | 'internal';
 

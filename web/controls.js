@@ -5,6 +5,7 @@ import { handleKey } from './keys.js';
 import { Menu } from './menu.js';
 import { canFullScreen, canPictureInPicture, toggleFullScreen, togglePictureInPicture } from './screen.js';
 import { Scrubber } from './scrubber.js';
+import { chooseSubtitles, toggledSubtitles } from './subtitle-tracks.js';
 
 /**
  * @typedef {import('./playback.js').Playback} Playback
@@ -26,6 +27,7 @@ export class Controls {
   #total = byId('total', HTMLSpanElement);
   #chapter = byId('chapter', HTMLSpanElement);
   #audioButton = byId('audio-button', HTMLButtonElement);
+  #subtitleButton = byId('subtitle-button', HTMLButtonElement);
   #speedButton = byId('speed-button', HTMLButtonElement);
   #flash = byId('flash', HTMLDivElement);
   #help = byId('help', HTMLDialogElement);
@@ -52,6 +54,7 @@ export class Controls {
     this.#bindVideo();
     this.#bindPointer();
     new Menu(this.#audioButton, byId('audio-menu', HTMLDivElement), () => this.#audioItems());
+    new Menu(this.#subtitleButton, byId('subtitle-menu', HTMLDivElement), () => this.#subtitleItems());
     new Menu(this.#speedButton, byId('speed-menu', HTMLDivElement), () => this.#speedItems());
     document.addEventListener('keydown', (event) => this.#key(event));
   }
@@ -63,6 +66,7 @@ export class Controls {
     this.scrubber.setChapters([]);
     this.scrubber.setDuration(0);
     this.#audioButton.hidden = true;
+    this.#subtitleButton.hidden = true;
     this.#root.classList.remove('ended', 'waiting-for-click', 'sound');
     this.#video.playbackRate = 1;
     this.#mirrorTime();
@@ -76,8 +80,9 @@ export class Controls {
     this.#mirrorTime();
   }
 
-  /** The audio button is there when there is a choice. */
+  /** The buttons are there when there is a choice. */
   mirrorTracks() {
+    this.#subtitleButton.hidden = (this.#playback.hls?.subtitleTracks.length ?? 0) === 0;
     this.#audioButton.hidden = audioTracks(this.#playback.hls).length < 2;
   }
 
@@ -322,6 +327,40 @@ export class Controls {
   }
 
   /** @returns {import('./menu.js').MenuItem[]} */
+  #subtitleItems() {
+    const { hls } = this.#playback;
+    if (hls === undefined) return [];
+    const off = { label: 'Off', checked: hls.subtitleTrack < 0, choose: () => this.#showSubtitles(-1) };
+    const items = hls.subtitleTracks.map((track, at) => {
+      const label = language(track.lang) ?? track.name;
+      const notes = [track.name === label ? undefined : track.name, track.forced ? 'forced' : undefined];
+      const note = notes.filter((part) => part !== undefined).join(', ');
+      return {
+        label,
+        note: note || undefined,
+        checked: at === hls.subtitleTrack,
+        choose: () => this.#showSubtitles(at),
+      };
+    });
+    return [off, ...items];
+  }
+
+  /** @param {number} at position among the tracks, -1 for none */
+  #showSubtitles(at) {
+    const { hls } = this.#playback;
+    if (hls === undefined) return;
+    chooseSubtitles(hls, at);
+    const track = hls.subtitleTracks[at];
+    this.#say(track === undefined ? 'Subtitles off' : `Subtitles: ${language(track.lang) ?? track.name}`);
+  }
+
+  #toggleSubtitles() {
+    const { hls } = this.#playback;
+    if (hls === undefined || hls.subtitleTracks.length === 0) return this.#say('No subtitles');
+    this.#showSubtitles(toggledSubtitles(hls));
+  }
+
+  /** @returns {import('./menu.js').MenuItem[]} */
   #speedItems() {
     return SPEEDS.map((speed) => ({
       label: speed === 1 ? 'Normal' : `${speed}×`,
@@ -367,6 +406,7 @@ export class Controls {
     full: () => toggleFullScreen(this.#root, this.#video),
     pictureInPicture: () => togglePictureInPicture(this.#video),
     nextAudio: () => this.#nextAudio(),
+    subtitles: () => this.#toggleSubtitles(),
     panel: () => this.#panel.toggle(),
     help: () => this.#help.showModal(),
     escape: () => {

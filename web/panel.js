@@ -126,6 +126,7 @@ function trackRow(stream) {
   if (details !== '') row.append(make('p', undefined, details));
   if (omitted) row.append(make('p', 'delivery', stream.reason ? `Left out: ${stream.reason}` : 'Left out'));
   else if (unheard) row.append(make('p', 'delivery', 'Copied, but this browser has no decoder for it'));
+  else if (stream.delivery === 'converted') row.append(make('p', 'delivery', 'Converted to WebVTT'));
   else if (stream.delivery === 'copied') row.append(make('p', 'delivery', 'Copied, not re-encoded'));
   return row;
 }

@@ -9,6 +9,7 @@ import {
 } from './api.js';
 import { answeredProblem, describeCodecs, describeError, describeProblem } from './failures.js';
 import { Metrics } from './metrics.js';
+import { restoreSubtitles } from './subtitle-tracks.js';
 import Hls from './vendor/hls.mjs';
 
 /**
@@ -20,7 +21,7 @@ import Hls from './vendor/hls.mjs';
  *
  * @typedef {object} PlaybackEvents
  * @property {(info: SessionInfo) => void} info The session's info came, or came anew.
- * @property {() => void} tracks The audio tracks, or the choice among them, changed.
+ * @property {() => void} tracks The audio or subtitle tracks, or the choice among them, changed.
  * @property {(failure: Failure) => void} failed It cannot go on by itself.
  * @property {(notice: string) => void} notice Something worth a line that stops nothing.
  * @property {(lost: boolean) => void} connection The server is out of reach, or back.
@@ -172,6 +173,8 @@ export class Playback {
     hls.on(Hls.Events.ERROR, (_event, data) => this.#error(data));
     hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#on.tracks());
     hls.on(Hls.Events.AUDIO_TRACK_SWITCHED, () => this.#on.tracks());
+    hls.on(Hls.Events.MANIFEST_PARSED, () => restoreSubtitles(hls));
+    hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, () => this.#on.tracks());
     hls.on(Hls.Events.FRAG_LOADED, (_event, { frag }) => {
       const { loading, loaded } = frag.stats;
       this.metrics.segmentLoaded(loading.end - loading.start, loaded);

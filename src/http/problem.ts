@@ -32,6 +32,8 @@ export const PROBLEMS = {
   'media-not-playable': { status: 501, title: 'Nothing in the file can be played without re-encoding' },
   'probe-timeout': { status: 504, title: 'The source took too long to open' },
   'segment-timeout': { status: 504, title: 'The segment took too long to make' },
+  'transcode-failed': { status: 502, title: 'The media could not be transcoded' },
+  'server-busy': { status: 503, title: 'All transcoders are busy' },
   'server-closing': { status: 503, title: 'The server is shutting down' },
   internal: { status: 500, title: 'Internal error' },
 } as const satisfies Record<ErrorCode, { readonly status: number; readonly title: string }>;
@@ -39,6 +41,7 @@ export const PROBLEMS = {
 /** Sends an error as `application/problem+json`. */
 export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
   const { status, title } = PROBLEMS[error.code];
+  if (status === 503) reply.header('retry-after', '3');
   return reply
     .code(status)
     .header('content-type', 'application/problem+json')

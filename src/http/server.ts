@@ -9,8 +9,10 @@ import fastify, {
 } from 'fastify';
 import { Type } from 'typebox';
 import { AppError, toAppError } from '../errors.ts';
+import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import { byteRoutes } from './bytes.ts';
+import { capabilityRoutes } from './capabilities.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
 import { registerOriginPolicy } from './policy.ts';
@@ -19,6 +21,7 @@ import { sessionRoutes } from './sessions.ts';
 
 export interface ServerOptions {
   readonly sessions: SessionStore;
+  readonly capabilities: Promise<Capabilities>;
   readonly log: FastifyBaseLogger;
   readonly version: string;
 }
@@ -70,6 +73,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     );
     scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
   });
+  await app.register(capabilityRoutes(options.capabilities));
   await app.register(sessionRoutes(options.sessions));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));

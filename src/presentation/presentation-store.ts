@@ -4,7 +4,8 @@ import { Limiter } from '../lib/limiter.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
 import type { Source } from '../source/source.ts';
 import type { OpenReader } from './open-reader.ts';
-import { Presentation } from './presentation.ts';
+import { Presentation, type PresentationTools } from './presentation.ts';
+import type { Transcoding } from './transcoding.ts';
 
 /** A probe gives its answer or its error within this time. */
 const PROBE_DEADLINE_MS = 12_000;
@@ -28,15 +29,12 @@ export interface Opening {
  */
 export class PresentationStore {
   readonly #shared = new Shared<string, Presentation>();
-  readonly #limiters = {
-    local: new Limiter(CONCURRENT_SEGMENTS.local),
-    remote: new Limiter(CONCURRENT_SEGMENTS.remote),
-  };
+  readonly #tools: PresentationTools;
   readonly #failures = new Map<string, { readonly error: AppError; readonly until: number }>();
-  readonly #openReader: OpenReader;
 
-  constructor(openReader: OpenReader) {
-    this.#openReader = openReader;
+  constructor(openReader: OpenReader, transcoding: Transcoding) {
+    const limiters = { local: new Limiter(CONCURRENT_SEGMENTS.local), remote: new Limiter(CONCURRENT_SEGMENTS.remote) };
+    this.#tools = { openReader, limiters, transcoding };
   }
 
   /** How many sources are open. */
@@ -86,7 +84,7 @@ export class PresentationStore {
     let taken = false;
     const lease = this.#shared.acquire(source.identity, (unwanted) => {
       taken = true;
-      return Presentation.open(source, this.#openReader, this.#limiters[source.latency], unwanted);
+      return Presentation.open(source, this.#tools, unwanted);
     });
     try {
       if (!taken) await source[Symbol.asyncDispose]();

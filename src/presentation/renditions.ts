@@ -1,61 +1,9 @@
 import type { AudioRendition, Variant } from '../hls/playlist.ts';
-import type { Timeline, TimelineSegment } from '../hls/timeline.ts';
-import { type CopiedTrack, isCopied } from '../media/fmp4/init-segment.ts';
-import type { KeyframeIndex, MediaInfo, Track } from '../media/types.ts';
+import type { Timeline } from '../hls/timeline.ts';
+import type { KeyframeIndex, Track } from '../media/types.ts';
+import type { Rendition } from './rendition.ts';
 
-/** A stream of segments of one track, cut on the presentation's timeline. */
-export interface Rendition {
-  /** The path component that names it: `original`, `audio-0`, ... */
-  readonly name: string;
-  readonly track: CopiedTrack;
-  /** How its segments are packaged: CMAF, or packed audio (RFC 8216bis, 3.1.4), which needs no initialization segment. */
-  readonly packaging: 'cmaf' | 'packed-audio';
-  /** How the names of its segments end. */
-  readonly extension: 'm4s' | 'mp3';
-  /** Its own segments: those of the timeline in which the track has media; durations end where the track ends. */
-  readonly segments: readonly TimelineSegment[];
-}
-
-/** What a track has past a boundary counts to the segment before when it is shorter than this: about one audio frame. */
-export const LEFTOVER_SECONDS = 0.05;
-
-/** The name of the rendition of an audio track, by its index among the audio tracks. */
-function audioRenditionName(index: number): string {
-  return `audio-${index}`;
-}
-
-/** All renditions of a source that can be copied; `original` is the video, or, without video, the audio itself. */
-export function planRenditions(info: MediaInfo, timeline: Timeline): Rendition[] {
-  const renditions: Rendition[] = [];
-  const video = info.tracks.find((track) => track.id === info.videoTrackId);
-  if (video && isCopied(video)) renditions.push(rendition('original', video, info, timeline));
-  for (const track of info.tracks) {
-    if (track.type === 'audio' && isCopied(track)) {
-      renditions.push(rendition(audioRenditionName(track.index), track, info, timeline));
-    }
-  }
-  return renditions;
-}
-
-function rendition(name: string, track: CopiedTrack, info: MediaInfo, timeline: Timeline): Rendition {
-  const end = Math.min(
-    track.endTime === undefined ? timeline.duration : track.endTime - info.startTime,
-    timeline.duration,
-  );
-  const segments = timeline.segments.filter((segment, n) => n === 0 || segment.start < end - LEFTOVER_SECONDS);
-  const last = segments.at(-1) as TimelineSegment;
-  // No browser's media source extensions take MP3 inside fMP4; all HLS players take it packed.
-  const packaging = track.config.codec === 'mp3' ? 'packed-audio' : 'cmaf';
-  return {
-    name,
-    track,
-    packaging,
-    extension: packaging === 'cmaf' ? 'm4s' : 'mp3',
-    segments: [...segments.slice(0, -1), { ...last, duration: Math.max(end - last.start, 0.001) }],
-  };
-}
-
-/** The default audio track: the one asked for if it can be copied, else the container's default, else the first. */
+/** The default audio track: the one asked for if it is delivered, else the container's default, else the first. */
 export function defaultAudio(renditions: readonly Rendition[], audioIndex: number | undefined): Rendition | undefined {
   const audio = renditions.filter((candidate) => candidate.track.type === 'audio');
   return (
@@ -90,6 +38,7 @@ export function bitRates(timeline: Timeline, index: KeyframeIndex | undefined, s
 
 export interface VariantOptions {
   readonly renditions: readonly Rendition[];
+  /** Of the copied video. */
   readonly rates: BitRates;
   /** The audio track that the viewer chose. */
   readonly audioIndex: number | undefined;
@@ -97,65 +46,92 @@ export interface VariantOptions {
   readonly uri: (rendition: string) => string;
 }
 
+/** Audio renditions of one codec. */
+interface AudioGroup {
+  readonly id: string;
+  readonly codec: string;
+  readonly members: readonly Rendition[];
+  readonly main: Rendition;
+}
+
 /**
- * What the multivariant playlist offers: a group for the audio tracks of each codec, with a variant of its own over the same video, the default track's first
- * (docs/decisions/0004). Without audio, or with one audio track and nothing else, there are no groups.
+ * What the multivariant playlist offers: each video, from the best, with each group of audio tracks of one codec, the default track's own first
+ * (docs/decisions/0004). Without video, the groups alone; a single audio track and nothing else needs no group.
  */
 export function planVariants(options: VariantOptions): { variants: Variant[]; audio: AudioRendition[] } {
-  const { renditions, rates, uri } = options;
+  const { renditions, uri } = options;
   const chosen = defaultAudio(renditions, options.audioIndex);
-  const video = renditions.find(({ track }) => track.type === 'video');
+  const videos = renditions.filter(({ track }) => track.type === 'video');
   const sounds = renditions.filter(({ track }) => track.type === 'audio');
-  const picture = video ? videoAttributes(video.track) : {};
-  const base = { ...picture, bandwidth: rates.peak, averageBandwidth: rates.average };
-  if (chosen === undefined || (!video && sounds.length === 1)) {
-    return { variants: [{ ...base, uri: uri('original'), codecs: renditions.map(codecOf) }], audio: [] };
+  if (videos.length === 0 && sounds.length === 1) {
+    const [only] = sounds as [Rendition];
+    return {
+      variants: [{ ...bandwidth(only, undefined, options.rates), uri: uri('original'), codecs: [only.codec] }],
+      audio: [],
+    };
   }
-  const names = uniqueNames(sounds.map(({ track }) => track));
-  const groups = [...Map.groupBy(sounds, codecOf)].map(([codec, members]) => {
-    const main = members.includes(chosen) ? chosen : (members[0] as Rendition);
-    return { codec, members, main };
+  const groups = chosen === undefined ? [] : audioGroups(sounds, chosen);
+  const variant = (video: Rendition | undefined, group: AudioGroup | undefined): Variant => ({
+    ...bandwidth(video, group, options.rates),
+    ...pictureAttributes(video),
+    uri: uri((video ?? (group as AudioGroup).main).name),
+    codecs: [video?.codec, group?.codec].filter((codec) => codec !== undefined),
+    ...(group === undefined ? {} : { audioGroupId: group.id }),
   });
-  groups.sort((a, b) => Number(b.main === chosen) - Number(a.main === chosen));
-  const variants = groups.map(({ codec, main }) => ({
-    ...base,
-    uri: uri((video ?? main).name),
-    codecs: [...(video ? [codecOf(video)] : []), codec],
-    audioGroupId: groupId(codec),
+  const pairs = (video: Rendition | undefined): Variant[] =>
+    groups.length === 0 ? [variant(video, undefined)] : groups.map((group) => variant(video, group));
+  const variants = videos.length === 0 ? pairs(undefined) : videos.flatMap((video) => pairs(video));
+  return { variants, audio: groups.flatMap((group) => groupTags(group, sounds, uri)) };
+}
+
+function audioGroups(sounds: readonly Rendition[], chosen: Rendition): AudioGroup[] {
+  const byCodec = Map.groupBy(sounds, ({ codec }) => codec);
+  const groups = [...byCodec].map(([codec, members]): AudioGroup => {
+    const same = members.find(({ track }) => track === chosen.track);
+    const id = `audio-${codec.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}`;
+    return { id, codec, members, main: same ?? (members[0] as Rendition) };
+  });
+  return groups.sort((a, b) => Number(b.main === chosen) - Number(a.main === chosen));
+}
+
+function groupTags(
+  { id, members, main }: AudioGroup,
+  sounds: readonly Rendition[],
+  uri: (name: string) => string,
+): AudioRendition[] {
+  const names = uniqueNames([...new Set(sounds.map(({ track }) => track))]);
+  return members.map(({ name, track, channels }) => ({
+    groupId: id,
+    name: names.get(track) as string,
+    ...(track.language === undefined ? {} : { language: track.language }),
+    ...(channels === undefined ? {} : { channels }),
+    isDefault: track === main.track,
+    autoSelect: true,
+    uri: uri(name),
   }));
-  const audio = groups.flatMap(({ codec, members, main }) =>
-    members.map(({ name, track }) => ({
-      groupId: groupId(codec),
-      name: names.get(track) as string,
-      ...(track.language === undefined ? {} : { language: track.language }),
-      ...(track.config.audio ? { channels: track.config.audio.channels } : {}),
-      isDefault: track === main.track,
-      autoSelect: true,
-      uri: uri(name),
-    })),
-  );
-  return { variants, audio };
 }
 
-/** RFC 6381, as the rendition is packaged: MP3 outside of MP4 is MPEG-4 audio object type 34. */
-function codecOf({ track, packaging }: Rendition): string {
-  return packaging === 'packed-audio' ? 'mp4a.40.34' : track.config.codecString;
+/** A copy has the source's own rates, which count all its tracks; a transcoded video has its cap, to which its audio comes. */
+function bandwidth(
+  video: Rendition | undefined,
+  group: AudioGroup | undefined,
+  rates: BitRates,
+): Pick<Variant, 'bandwidth' | 'averageBandwidth'> {
+  const sound = Math.max(0, ...(group?.members ?? []).map(({ maxBitRate }) => maxBitRate ?? 0));
+  if (video?.maxBitRate === undefined) {
+    return { bandwidth: rates.peak + sound, averageBandwidth: rates.average + sound };
+  }
+  // The rate control lets a segment of two seconds use one second's worth of buffer beyond the cap.
+  return { bandwidth: video.maxBitRate * 1.5 + sound, averageBandwidth: video.maxBitRate + sound };
 }
 
-function groupId(codec: string): string {
-  return `audio-${codec.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}`;
-}
-
-function videoAttributes(track: Track): Pick<Variant, 'resolution' | 'frameRate' | 'videoRange'> {
-  const { video } = track;
-  if (!video) return {};
-  const turned = video.rotation === 90 || video.rotation === 270;
-  const size: [number, number] = [Math.round(video.displayWidth), Math.round(video.displayHeight)];
-  const range = { sdr: 'SDR', hdr10: 'PQ', hlg: 'HLG', 'dolby-vision': 'PQ' } as const;
+function pictureAttributes(video: Rendition | undefined): Pick<Variant, 'resolution' | 'frameRate' | 'videoRange'> {
+  const picture = video?.picture;
+  if (!picture) return {};
   return {
-    resolution: turned ? [size[1], size[0]] : size,
-    ...(video.frameRate === undefined ? {} : { frameRate: video.frameRate }),
-    videoRange: range[video.hdr],
+    resolution: [picture.width, picture.height],
+    videoRange: picture.range,
+    ...(picture.frameRate === undefined ? {} : { frameRate: picture.frameRate }),
   };
 }
 

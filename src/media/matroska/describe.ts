@@ -46,6 +46,10 @@ export function describeTrack(seen: FirstSeen, type: TrackType, index: number, l
     ...(type === 'video' && entry.video && { video: describeVideo(entry, entry.video, config, frameDuration) }),
     ...(type === 'audio' && { audio: describeAudio(entry, config) }),
     ...(config === undefined && seen.privateData && { codecPrivate: seen.privateData }),
+    ...(entry.encodings.unreadable !== undefined && { unreadable: true as const }),
+    ...(config === undefined && {
+      matroska: { codecId: entry.codecId, ...(seen.wholePrivate && { codecPrivate: seen.wholePrivate }) },
+    }),
   };
   return { entry, track, timing, ...(config && { config }), stored: framesAreStored(entry.encodings), frameDuration };
 }

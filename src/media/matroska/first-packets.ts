@@ -26,6 +26,8 @@ export interface FirstSeen {
   readonly timing: TrackTiming;
   readonly codec: string;
   readonly privateData: Uint8Array | undefined;
+  /** CodecPrivate with its Windows structure, content encodings undone. */
+  readonly wholePrivate: Uint8Array | undefined;
   /** Times as written, seconds; of video from the first key frame on, in decode order. */
   readonly times: number[];
   /** The first video block that is a key frame: Segment Ticks and place. */
@@ -45,6 +47,7 @@ export function prepare(entry: TrackEntry, timestampScale: number): FirstSeen {
     timing: new TrackTiming(timestampScale, entry.timestampScale, entry.codecDelay),
     codec,
     privateData,
+    wholePrivate: stored,
     times: [],
     needsPacket: entry.encodings.unreadable === undefined && needsFirstPacket(codec, privateData),
     enough: video ? (entry.defaultDuration === undefined ? RATE_FRAMES : LEAD_FRAMES) : 1,
