@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { getEventListeners } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
@@ -308,30 +308,33 @@ describe('the input of a transcoding', () => {
 });
 
 it('a server that is killed leaves no FFmpeg', { skip: process.platform !== 'linux' }, async () => {
-  const name = mark();
+  // Cares for no pipe, and can be told by its argument.
+  const seconds = `1000.${process.pid}${count++}`;
+  const { ffmpeg: command } = fake('echo out; exec sleep "$1"');
   const program = join(directory, 'server.ts');
   writeFileSync(
     program,
     `import { transcode } from ${JSON.stringify(new URL('./transcoder.ts', import.meta.url).href)};
-     async function* input() { for (;;) yield Buffer.alloc(65536); }
-     const args = ${JSON.stringify(fromSound(name))};
-     for await (const _ of transcode({ ffmpeg: ${JSON.stringify(ffmpeg)}, args, input: input(), signal: new AbortController().signal })) break;
-     const output = transcode({ ffmpeg: ${JSON.stringify(ffmpeg)}, args, input: input(), signal: new AbortController().signal });
-     await output.next();
-     process.kill(process.pid, 'SIGKILL');`,
+     async function* input() {}
+     const options = { ffmpeg: ${JSON.stringify(command)}, args: ['${seconds}'], input: input(), signal: new AbortController().signal };
+     await transcode(options).next();
+     process.stdout.write('ready');
+     setInterval(() => {}, 1000);`,
   );
-  const server = spawn(process.execPath, [program], { stdio: ['ignore', 'ignore', 'inherit'] });
-  const signal = await new Promise((resolve) => server.once('exit', (_code, name) => resolve(name)));
-  assert.equal(signal, 'SIGKILL');
-  await settled(() => processesWith(name).length);
-  assert.deepEqual(processesWith(name), []);
+  const server = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(server.stdout, 'data');
+  assert.equal(processesWith(seconds).length, 1);
+  server.kill('SIGKILL');
+  await once(server, 'exit');
+  await settled(() => processesWith(seconds).length);
+  assert.deepEqual(processesWith(seconds), []);
 });
 
 it('leaves neither processes nor descriptors, however it ends', { skip: process.platform !== 'linux' }, async () => {
   const controllers = Array.from({ length: 24 }, () => new AbortController());
   const running = fake('echo out; exec cat');
   const open = (): number => readdirSync('/proc/self/fd').length;
-  const once = async (n: number): Promise<void> => {
+  const use = async (n: number): Promise<void> => {
     const { signal } = controllers[n] as AbortController;
     const input = new EndlessSound();
     const output = transcode({ ...running, input, signal });
@@ -342,9 +345,9 @@ it('leaves neither processes nor descriptors, however it ends', { skip: process.
     if (n > 0) assert.equal(input.ended, true);
     assert.deepEqual(getEventListeners(signal, 'abort'), []);
   };
-  await once(2);
+  await use(2);
   const before = open();
-  for (let n = 0; n < 24; n += 4) await Promise.all([0, 1, 2, 3].map((more) => once(n + more)));
+  for (let n = 0; n < 24; n += 4) await Promise.all([0, 1, 2, 3].map((more) => use(n + more)));
   assert.equal(open(), before);
   assert.deepEqual(processesWith(running.args[0] as string), []);
 });

@@ -60,6 +60,7 @@ export class Presentation implements AsyncDisposable {
     readonly source: Source;
     readonly opened: Opened;
     readonly index: KeyframeIndex | undefined;
+    readonly rates: BitRates;
     readonly renditions: readonly Rendition[];
     readonly owner: AbortController;
     readonly resources: AsyncDisposableStack;
@@ -74,7 +75,7 @@ export class Presentation implements AsyncDisposable {
     this.name = source.name;
     this.indexKind = index === undefined ? 'grid' : 'exact';
     this.unplayable = renditions.length > 0 ? undefined : notPlayable(opened.info);
-    this.#rates = bitRates(opened.timeline, index, source.size);
+    this.#rates = parts.rates;
   }
 
   /**
@@ -94,12 +95,14 @@ export class Presentation implements AsyncDisposable {
     const index = described ? undefined : (reader.keyframes ?? (await scan()));
     const timeline = index === undefined ? gridTimeline(info.duration) : exactTimeline(info, index);
     const opened: Opened = { reader, info, timeline, limiter: tools.limiters[source.latency] };
-    const transcoded = described ? [] : await transcodedRenditions(opened, source.identity, index, tools.transcoding);
+    const rates = bitRates(timeline, index, source.size);
+    const material = { opened, identity: source.identity, index, peakBitRate: rates.peak };
+    const transcoded = described ? [] : await transcodedRenditions(material, tools.transcoding);
     if (transcoded.length > 0) resources.defer(() => tools.transcoding.store.drop(source.identity));
     for (const rendition of transcoded) resources.use(rendition);
     const played = described ? [] : [...copiedRenditions(opened), ...transcoded];
     const renditions = played.length === 0 ? [] : [...played, ...subtitleRenditions(opened, source.latency)];
-    return new Presentation({ source, opened, index, renditions, owner, resources: resources.move() });
+    return new Presentation({ source, opened, index, rates, renditions, owner, resources: resources.move() });
   }
 
   /** A rendition by its name; `original` is the video, or, where there is none, the default audio. */

@@ -111,16 +111,21 @@ function groupTags(
   }));
 }
 
+/** Bits per second of copied audio whose own rate is not known. */
+const USUAL_AUDIO = 256_000;
+
 /** A copy has the source's own rates, which count all its tracks; a transcoded video has its cap, to which its audio comes. */
 function bandwidth(
   video: Rendition | undefined,
   group: AudioGroup | undefined,
   rates: BitRates,
 ): Pick<Variant, 'bandwidth' | 'averageBandwidth'> {
-  const sound = Math.max(0, ...(group?.members ?? []).map(({ maxBitRate }) => maxBitRate ?? 0));
+  const members = group?.members ?? [];
   if (video?.maxBitRate === undefined) {
+    const sound = Math.max(0, ...members.map(({ maxBitRate }) => maxBitRate ?? 0));
     return { bandwidth: rates.peak + sound, averageBandwidth: rates.average + sound };
   }
+  const sound = Math.max(0, ...members.map(({ maxBitRate, track }) => maxBitRate ?? track.bitrate ?? USUAL_AUDIO));
   // The rate control lets a segment of two seconds use one second's worth of buffer beyond the cap.
   return { bandwidth: video.maxBitRate * 1.5 + sound, averageBandwidth: video.maxBitRate + sound };
 }

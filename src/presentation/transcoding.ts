@@ -1,5 +1,5 @@
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
-import { fitPicture, rungsFor, subdivide } from '../hls/ladder.ts';
+import { fitPicture, type Rung, rungsFor, subdivide } from '../hls/ladder.ts';
 import { h264Level } from '../media/codecs/h264-level.ts';
 import { canFeed } from '../media/feed/feed.ts';
 import type { KeyframeIndex, Track } from '../media/types.ts';
@@ -7,6 +7,18 @@ import type { Opened } from './copied.ts';
 import type { RunPool } from './run-pool.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { TranscodedAudio, TranscodedVideo, type VideoQuality, type Workshop } from './transcoded.ts';
+
+/** A source to be transcoded. */
+export interface Material {
+  readonly opened: Opened;
+  readonly identity: string;
+  readonly index: KeyframeIndex | undefined;
+  /** Of the whole source, bits per second. */
+  readonly peakBitRate: number;
+}
+
+/** No picture does with less, bits per second. */
+const LEAST_BIT_RATE = 250_000;
 
 /** What transcoding needs of the process: made once, shared by all presentations. */
 export interface Transcoding {
@@ -17,20 +29,21 @@ export interface Transcoding {
 
 /** The transcoded renditions of a source: the ladder of its video, and AAC of every audio track that is not AAC already. */
 export async function transcodedRenditions(
-  source: Opened,
-  identity: string,
-  index: KeyframeIndex | undefined,
+  material: Material,
   transcoding: Transcoding,
 ): Promise<(TranscodedVideo | TranscodedAudio)[]> {
   const capabilities = await transcoding.capabilities;
   const ffmpeg = capabilities.ffmpeg?.path;
   if (ffmpeg === undefined) return [];
   const { pool, store } = transcoding;
+  const { opened: source, identity, index } = material;
   const shop: Workshop = { source, identity, index, timeline: subdivide(source.timeline), ffmpeg, pool, store };
   const { info } = source;
   const video = info.tracks.find(({ id }) => id === info.videoTrackId);
   const videos =
-    video?.video && capabilities.canTranscodeVideo && canFeed(video) ? ladder(video, capabilities, shop) : [];
+    video?.video && capabilities.canTranscodeVideo && canFeed(video)
+      ? ladder(video, capabilities, shop, material.peakBitRate)
+      : [];
   const foreign = info.tracks.filter(
     (track) => track.type === 'audio' && canFeed(track) && !track.config?.codecString.startsWith('mp4a.40.2'),
   );
@@ -43,7 +56,17 @@ export async function transcodedRenditions(
   return [...videos, ...sounds];
 }
 
-function ladder(track: Track, capabilities: Capabilities, shop: Workshop): TranscodedVideo[] {
+/**
+ * Most bits per second of one rung. A copy of a picture needs no more than the picture itself, less still where it is smaller: else players
+ * would find the re-encoded variant heavier than the original. Codecs newer than H.264 need fewer bits for the same picture.
+ */
+function rungBitRate(rung: Rung, lines: number, codec: string, peakBitRate: number): number {
+  const worth = codec === 'h264' || codec.startsWith('mpeg') ? peakBitRate : peakBitRate * 1.7;
+  const share = 0.6 * Math.min(1, rung.lines / lines) ** 1.5;
+  return Math.round(Math.min(rung.maxBitRate, Math.max(LEAST_BIT_RATE, worth * share)));
+}
+
+function ladder(track: Track, capabilities: Capabilities, shop: Workshop, peakBitRate: number): TranscodedVideo[] {
   const video = track.video as NonNullable<Track['video']>;
   const turned = video.rotation === 90 || video.rotation === 270;
   const [width, height] = turned
@@ -52,14 +75,16 @@ function ladder(track: Track, capabilities: Capabilities, shop: Workshop): Trans
   if (!(width > 0 && height > 0)) return [];
   const halved = (video.frameRate ?? 0) > 61;
   const frameRate = video.frameRate === undefined ? undefined : video.frameRate / (halved ? 2 : 1);
-  return rungsFor(Math.min(width, height)).map((rung) => {
+  const lines = Math.min(width, height);
+  return rungsFor(lines).map((rung) => {
+    const maxBitRate = rungBitRate(rung, lines, track.codec, peakBitRate);
     const size = fitPicture(width, height, rung.lines);
-    const level = h264Level(size.width, size.height, frameRate ?? 60, rung.maxBitRate);
+    const level = h264Level(size.width, size.height, frameRate ?? 60, maxBitRate);
     const quality: VideoQuality = {
       ...size,
       level,
       frameRate,
-      maxBitRate: rung.maxBitRate,
+      maxBitRate,
       filters: pictureFilters(video, halved, capabilities.filters),
       codec: `avc1.6400${level.toString(16).padStart(2, '0')}`,
     };
