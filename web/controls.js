@@ -1,8 +1,8 @@
-import { audioTracks, chooseAudio, isPlayed, streamsOf } from './audio-tracks.js';
 import { byId, setIcon, setLabel } from './dom.js';
 import { channelLayout, clock, codecName, language } from './format.js';
 import { handleKey } from './keys.js';
 import { Menu } from './menu.js';
+import { isOriginal, isTranscoded, sourceIndex } from './qualities.js';
 import { canFullScreen, canPictureInPicture, toggleFullScreen, togglePictureInPicture } from './screen.js';
 import { Scrubber } from './scrubber.js';
 import { chooseSubtitles, toggledSubtitles } from './subtitle-tracks.js';
@@ -28,6 +28,7 @@ export class Controls {
   #chapter = byId('chapter', HTMLSpanElement);
   #audioButton = byId('audio-button', HTMLButtonElement);
   #subtitleButton = byId('subtitle-button', HTMLButtonElement);
+  #qualityButton = byId('quality-button', HTMLButtonElement);
   #speedButton = byId('speed-button', HTMLButtonElement);
   #flash = byId('flash', HTMLDivElement);
   #help = byId('help', HTMLDialogElement);
@@ -55,6 +56,7 @@ export class Controls {
     this.#bindPointer();
     new Menu(this.#audioButton, byId('audio-menu', HTMLDivElement), () => this.#audioItems());
     new Menu(this.#subtitleButton, byId('subtitle-menu', HTMLDivElement), () => this.#subtitleItems());
+    new Menu(this.#qualityButton, byId('quality-menu', HTMLDivElement), () => this.#qualityItems());
     new Menu(this.#speedButton, byId('speed-menu', HTMLDivElement), () => this.#speedItems());
     document.addEventListener('keydown', (event) => this.#key(event));
   }
@@ -67,6 +69,7 @@ export class Controls {
     this.scrubber.setDuration(0);
     this.#audioButton.hidden = true;
     this.#subtitleButton.hidden = true;
+    this.#qualityButton.hidden = true;
     this.#root.classList.remove('ended', 'waiting-for-click', 'sound');
     this.#video.playbackRate = 1;
     this.#mirrorTime();
@@ -83,7 +86,13 @@ export class Controls {
   /** The buttons are there when there is a choice. */
   mirrorTracks() {
     this.#subtitleButton.hidden = (this.#playback.hls?.subtitleTracks.length ?? 0) === 0;
-    this.#audioButton.hidden = audioTracks(this.#playback.hls).length < 2;
+    const { qualities } = this.#playback;
+    this.#audioButton.hidden = qualities.tracks.length < 2;
+    this.#qualityButton.hidden = qualities.list.length < 2;
+    const { current, chosen } = qualities;
+    const label = current === undefined ? 'Auto' : qualityLabel(current);
+    this.#qualityButton.textContent = /\d+p/.exec(label)?.[0] ?? label;
+    setLabel(this.#qualityButton, `Quality: ${chosen === '' ? 'auto, now ' : ''}${label}`);
   }
 
   /** The browser wants a click first. */
@@ -298,26 +307,49 @@ export class Controls {
   }
 
   /** @returns {import('./menu.js').MenuItem[]} */
+  #qualityItems() {
+    const { qualities } = this.#playback;
+    const { list, chosen, current } = qualities;
+    const choose = (/** @type {string} */ name, /** @type {string} */ label) => {
+      qualities.choose(name);
+      this.mirrorTracks();
+      this.#say(`Quality: ${label}`);
+    };
+    const auto = {
+      label: 'Auto',
+      note: chosen === '' && current !== undefined ? `now ${qualityLabel(current)}` : undefined,
+      checked: chosen === '',
+      choose: () => choose('', 'Auto'),
+    };
+    const fixed = list.map((quality) => {
+      const label = qualityLabel(quality);
+      const note = isOriginal(quality.level) ? 'not re-encoded' : 're-encoded by the server';
+      return { label, note, checked: quality.name === chosen, choose: () => choose(quality.name, label) };
+    });
+    return [auto, ...fixed];
+  }
+
+  /** @returns {import('./menu.js').MenuItem[]} */
   #audioItems() {
-    const { hls, info } = this.#playback;
-    if (hls === undefined) return [];
-    const tracks = audioTracks(hls);
-    const streams = streamsOf(tracks, info?.availableStreams ?? []);
-    return tracks.map((track, at) => {
+    const { qualities, info } = this.#playback;
+    const streams = (info?.availableStreams ?? []).filter(({ type }) => type === 'audio');
+    return qualities.tracks.map((track) => {
       const label = language(track.lang) ?? track.name;
-      const stream = streams[at];
+      const stream = streams.find(({ index }) => index === sourceIndex(track));
       const notes = [
         stream?.title || (track.name === label ? undefined : track.name),
         stream && codecName(stream.codec),
+        stream?.channels ? channelLayout(stream.channels) : undefined,
+        isTranscoded(track) ? 'as AAC' : undefined,
       ];
-      if (stream?.channels) notes.push(channelLayout(stream.channels));
       const note = notes.filter((part) => part !== undefined && part !== '').join(', ');
+      const checked = sourceIndex(qualities.playedTrack) === sourceIndex(track);
       const choose = () => {
-        if (isPlayed(hls, track)) return;
-        chooseAudio(hls, track);
+        if (checked) return;
+        qualities.chooseTrack(track);
         this.#say(`Audio: ${label}`);
       };
-      return { label, note: note || undefined, checked: isPlayed(hls, track), choose };
+      return { label, note: note || undefined, checked, choose };
     });
   }
 
@@ -415,4 +447,10 @@ export class Controls {
       return open;
     },
   };
+}
+
+/** @param {import('./qualities.js').Quality} quality */
+function qualityLabel({ name, level }) {
+  const lines = Math.min(level.width, level.height);
+  return isOriginal(level) ? `Original${lines > 0 ? ` (${lines}p)` : ''}` : name;
 }

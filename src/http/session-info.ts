@@ -78,7 +78,7 @@ function streamInfo(track: Track, presentation: Presentation): StreamInfo {
 
 function subtitleReason({ codec, unreadable }: Track): string {
   if (unreadable) return 'it is encrypted, or stored in a way that nobody can undo';
-  return `only text subtitles are delivered, and ${codec} is not known to be text`;
+  return `only SubRip, ASS, MP4 timed text and WebVTT become subtitles of the stream, not ${codec}`;
 }
 
 function videoFields(video: NonNullable<Track['video']>): Partial<StreamInfo> {

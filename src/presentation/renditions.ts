@@ -1,6 +1,7 @@
 import type { AudioRendition, Variant } from '../hls/playlist.ts';
 import type { Timeline } from '../hls/timeline.ts';
-import type { KeyframeIndex, Track } from '../media/types.ts';
+import type { KeyframeIndex } from '../media/types.ts';
+import { uniqueNames } from './names.ts';
 import type { Rendition } from './rendition.ts';
 
 /** The default audio track: the one asked for if it is delivered, else the container's default, else the first. */
@@ -81,7 +82,7 @@ export function planVariants(options: VariantOptions): { variants: Variant[]; au
   const pairs = (video: Rendition | undefined): Variant[] =>
     groups.length === 0 ? [variant(video, undefined)] : groups.map((group) => variant(video, group));
   const variants = videos.length === 0 ? pairs(undefined) : videos.flatMap((video) => pairs(video));
-  return { variants, audio: groups.flatMap((group) => groupTags(group, sounds, uri)) };
+  return { variants, audio: groups.flatMap((group) => groupTags(group, sounds, chosen, uri)) };
 }
 
 function audioGroups(sounds: readonly Rendition[], chosen: Rendition): AudioGroup[] {
@@ -95,17 +96,19 @@ function audioGroups(sounds: readonly Rendition[], chosen: Rendition): AudioGrou
 }
 
 function groupTags(
-  { id, members, main }: AudioGroup,
+  { id, members }: AudioGroup,
   sounds: readonly Rendition[],
+  chosen: Rendition | undefined,
   uri: (name: string) => string,
 ): AudioRendition[] {
-  const names = uniqueNames([...new Set(sounds.map(({ track }) => track))]);
+  const names = uniqueNames([...new Set(sounds.map(({ track }) => track))], 'Audio');
   return members.map(({ name, track, channels }) => ({
     groupId: id,
     name: names.get(track) as string,
     ...(track.language === undefined ? {} : { language: track.language }),
     ...(channels === undefined ? {} : { channels }),
-    isDefault: track === main.track,
+    // In no other group either is another track the default: players take a group by its codec as they like best.
+    isDefault: track === chosen?.track,
     autoSelect: true,
     uri: uri(name),
   }));
@@ -138,29 +141,4 @@ function pictureAttributes(video: Rendition | undefined): Pick<Variant, 'resolut
     videoRange: picture.range,
     ...(picture.frameRate === undefined ? {} : { frameRate: picture.frameRate }),
   };
-}
-
-/** A name for each audio track as people read it, unique among them (4.4.6.1.1). */
-function uniqueNames(tracks: readonly Track[]): Map<Track, string> {
-  const names = new Map<Track, string>();
-  const taken = new Set<string>();
-  for (const track of tracks) {
-    const plain = track.title ?? languageName(track.language) ?? `Audio ${track.index + 1}`;
-    let name = plain;
-    for (let n = 2; taken.has(name); n++) name = `${plain} (${n})`;
-    taken.add(name);
-    names.set(track, name);
-  }
-  return names;
-}
-
-const LANGUAGES = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'none' });
-
-function languageName(code: string | undefined): string | undefined {
-  if (code === undefined) return undefined;
-  try {
-    return LANGUAGES.of(code) ?? code;
-  } catch {
-    return code; // not a well-formed tag: what the file says is still better than nothing
-  }
 }

@@ -146,7 +146,7 @@ for (const [name, ...args] of AUDIO) {
       same >= direct.length - 2 && fed.length >= direct.length,
       `${same} of ${direct.length}, fed ${fed.length}`,
     );
-    // Matroska has milliseconds, which FFmpeg and our reader smoothe each in their way.
+    // Matroska has milliseconds, which FFmpeg and our reader smooth each in their way.
     assert.ok(difference <= (name.endsWith('.mkv') ? 0.001 : 0.000_03), `${difference} s`);
   });
 }
@@ -232,6 +232,19 @@ test('what cannot be decoded is not fed', async () => {
   maker.make('theora.ogv', ...testVideo(1), '-c:v', 'libtheora');
   await using reader = await open('theora.ogv').catch(() => undefined as never);
   for (const track of reader?.info.tracks ?? []) assert.ok(!canFeed(track), 'its packets are not read');
+});
+
+test('DTS and MPEG audio in Matroska are fed without the jitter of its milliseconds', async () => {
+  for (const codec of ['dca', 'mp2']) {
+    maker.make(`grid-${codec}.mkv`, ...testTone(1, 44_100), '-ac', '2', '-c:a', codec, ...experimental);
+    await using reader = await open(`grid-${codec}.mkv`);
+    const packets = await readAll(reader, 1, [whole(reader)]);
+    const step = (codec === 'dca' ? 512 : 1152) / 44_100;
+    assert.ok(packets.length > 30);
+    for (const [i, { pts }] of packets.entries()) {
+      assert.ok(Math.abs(pts - (packets[0] as Packet).pts - i * step) < 1e-9, `${codec} packet ${i} at ${pts}`);
+    }
+  }
 });
 
 test('codec ids go both ways', () => {

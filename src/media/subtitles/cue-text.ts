@@ -56,15 +56,29 @@ export class CueText {
   }
 }
 
+/** One kind of line break, and no other control characters than tabs. */
+export function cleanCharacters(text: string): string {
+  const lines = text.replace(/\r\n?|[\u2028\u0085\v\f]/g, '\n');
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are just what must go
+  return lines.replace(/[\u0000-\u0008\u000e-\u001f\u007f\ufeff]/g, '');
+}
+
 /** One kind of line break, no control characters, no blank lines (one would end the cue); empty when there is nothing to see. */
 export function tidyText(text: string): string {
-  const lines = text.replace(/\r\n?|[\u2028\u0085\v\f]/g, '\n').split('\n');
-  const kept = lines
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are just what must go
-    .map((line) => line.replace(/[\u0000-\u0008\u000e-\u001f\u007f\ufeff]/g, '').replace(/^[ \t]+|[ \t]+$/g, ''))
-    .filter((line) => line !== '');
+  const lines = cleanCharacters(text).split('\n');
+  const kept = lines.map(withoutMargins).filter((line) => line !== '');
   const tidy = kept.join('\n');
   return /\S/.test(tidy.replace(/<[^>]*>|&(?:nbsp|lrm|rlm);/g, '')) ? tidy : '';
+}
+
+/** Without blanks at both ends; no-break spaces stay, they are there to take room. By hand: a pattern takes quadratic time on a line of blanks. */
+function withoutMargins(line: string): string {
+  const isBlank = (at: number): boolean => line[at] === ' ' || line[at] === '\t';
+  let from = 0;
+  let to = line.length;
+  while (from < to && isBlank(from)) from += 1;
+  while (to > from && isBlank(to - 1)) to -= 1;
+  return line.slice(from, to);
 }
 
 /** Cue settings for a position on the numeric keypad, as ASS counts (`\an`); empty for the bottom centre, where cues stand anyway. */

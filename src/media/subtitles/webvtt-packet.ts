@@ -6,7 +6,7 @@
  * - `S_TEXT/WEBVTT` of Matroska: the text alone (the settings are in block additions, which the reader does not give).
  */
 import type { CueContent } from './cue.ts';
-import { decodeText, tidyText } from './cue-text.ts';
+import { cleanCharacters, decodeText, tidyText } from './cue-text.ts';
 
 const BOX_HEADER = 8;
 const VTTC = 0x76747463;
@@ -77,7 +77,9 @@ const KNOWN_START = /^<(?:c|i|b|u|ruby|rt|v|lang)(?:\.[^\s.<>&]+)*(?:[ \t][^<>]*
 const KNOWN_END = /^<\/(?:c|i|b|u|ruby|rt|v|lang)?>$/;
 
 /** Cue text with the tags of WebVTT alone; inner timestamps, which count from somewhere else, go. */
-function cleanText(text: string): string {
+function cleanText(raw: string): string {
+  // Before tags are told from text: a break or an arrow must not come about within one afterwards.
+  const text = cleanCharacters(raw);
   let clean = '';
   let from = 0;
   const plain = (part: string): string =>

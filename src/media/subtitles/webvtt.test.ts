@@ -164,6 +164,7 @@ describe('WebVTT', () => {
     ]);
     assert.deepEqual(shown('webvtt', 'a &amp; b --> c < d'), ['a &amp; b --&gt; c &lt; d']);
     assert.deepEqual(shown('webvtt', 'AT&T'), ['AT&amp;T']);
+    assert.deepEqual(shown('webvtt', '<v A\u2028B>x <v -->y <v --\u0001>z'), ['&lt;v A\nB&gt;x y z']);
   });
   test('wvtt samples: a cue per vttc', () => {
     const cue = box('vttc', box('iden', utf8('7')), box('sttg', utf8('line:0 size:50%')), box('payl', utf8('one')));
@@ -295,12 +296,20 @@ describe('hostile bytes', () => {
   });
 
   test('megabytes of brackets, braces and breaks take their length in time', () => {
-    for (const unit of ['<', '{', '{\\', '<i', '<i ', '\n', '&', '{\\t(', '<v ', '\\N', '{\\i1}']) {
-      const data = utf8(unit.repeat(2_000_000));
+    for (const unit of ['<', '{', '{\\', '<i', '<i ', '\n', '&', '{\\t(', '<v ', '\\N', '{\\i1}', ' ']) {
+      const data = utf8(`x${unit.repeat(2_000_000)}x`);
       for (const name of ['subrip', 'ass', 'mov_text', 'webvtt'] as const) {
         const cues = cuesOf(name, data, [packet(data), packet(Buffer.concat([utf8(',,,,,,,,'), data]))]);
         checkWebvtt(webvttSegment(cues, WHOLE));
       }
     }
+  });
+
+  test('of a list without end only so much is looked at', () => {
+    const line = packet('x'.repeat(60_000));
+    const list = Array.from({ length: 10_000 }, (_, n) => ({ ...line, pts: n }));
+    assert.ok(cuesOf('subrip', undefined, list).length < 200);
+    const short = Array.from({ length: 100_000 }, (_, n) => packet('x', n));
+    assert.equal(cuesOf('subrip', undefined, short).length, 20_000);
   });
 });

@@ -12,15 +12,16 @@ const DEFAULT_SECONDS = 5;
 const MAX_SECONDS = 24 * 3600;
 /** Cues of one packet list; a signs track of a large fansub has some hundreds per segment. */
 const MAX_CUES = 20_000;
-/** Characters of text in one list. */
-const MAX_CHARACTERS = 4 * 1024 * 1024;
+/** Bytes of a packet that are looked at: most of a large one is drawing. */
+const MAX_PACKET = 256 * 1024;
+/** Bytes of one list that are looked at: some tenths of a second's work. */
+const MAX_BYTES = 8 * 1024 * 1024;
 
 /**
- * The mapping of cue times to the media's clock: none but the presentation's own. It is not written with MPEGTS:0, nor with a round number, because hls.js
- * (1.7.4, webvtt-parser) takes a difference of zero between it and the first media time for "no mapping" and shifts the cues by the segment's start.
- * A presentation starts at 0, a slice at a segment: neither is at 9.999 s.
+ * Cue times are on the clock of the media's `tfdt`, which starts with the presentation, also in a playlist that begins later (a slice): players subtract the first
+ * media time from both.
  */
-const TIMESTAMP_MAP = 'X-TIMESTAMP-MAP=MPEGTS:899910,LOCAL:00:00:09.999';
+const TIMESTAMP_MAP = 'X-TIMESTAMP-MAP=MPEGTS:0,LOCAL:00:00:00.000';
 
 /** Times of what a segment shows, seconds on the source's clock, from inclusive, to exclusive; both may be infinite. */
 export interface SegmentSpan {
@@ -39,14 +40,15 @@ export function cuesOf(codec: string, codecPrivate: Uint8Array | undefined, pack
   if (contentsOf === undefined) return [];
   const cues: Cue[] = [];
   const seen = new Set<string>();
-  let room = MAX_CHARACTERS;
+  let room = MAX_BYTES;
   for (const [i, packet] of packets.entries()) {
     const { pts } = packet;
     if (!Number.isFinite(pts)) continue;
     const end = pts + lengthOf(packet, packets, i);
-    for (const content of contentsOf(packet.data)) {
-      room -= content.text.length;
-      if (cues.length >= MAX_CUES || room < 0) return sorted(cues);
+    const data = packet.data.subarray(0, MAX_PACKET);
+    room -= data.length;
+    if (cues.length >= MAX_CUES || room < 0) break;
+    for (const content of contentsOf(data)) {
       if (content.text === '') continue;
       // Layers of one event (outline, shadow, fill) differ in what WebVTT cannot show.
       const key = `${pts} ${end} ${content.settings} ${content.text}`;
