@@ -30,7 +30,7 @@ import {
 const SEGMENT_DEADLINE_MS = 18_000;
 
 /** How long a playlist waits for an exact index before it is published on a grid. */
-const SCAN_GRACE_MS = 1_500;
+const SCAN_GRACE_MS = 3_000;
 
 /** A made segment. Disposing of it gives its memory back, once nothing refers to it any more. */
 export interface Segment extends Disposable {
@@ -44,6 +44,8 @@ export interface PlaylistOptions {
   readonly firstSegment: number;
   /** Seconds from the playlist's beginning at which to start playing. */
   readonly startOffset: number;
+  /** Says so even if that is the playlist's beginning. */
+  readonly marksStart?: boolean;
   /** From the playlist's own URI to `/sessions/{id}/`. */
   readonly base: string;
 }
@@ -63,6 +65,7 @@ export class Presentation implements AsyncDisposable {
   readonly name: string;
   /** Why nothing of it can be played, if so. */
   readonly unplayable: AppError | undefined;
+  readonly #label: string;
   readonly #reader: MediaReader;
   readonly #rates: BitRates;
   readonly #limiter: Limiter;
@@ -71,6 +74,7 @@ export class Presentation implements AsyncDisposable {
 
   private constructor(parts: OpenedParts, index: KeyframeIndex | undefined) {
     const { reader, source } = parts;
+    this.#label = source.label;
     this.#reader = reader;
     this.#limiter = parts.limiter;
     this.#owner = parts.owner;
@@ -81,7 +85,7 @@ export class Presentation implements AsyncDisposable {
     this.indexKind = index === undefined ? 'grid' : 'exact';
     this.timeline = index === undefined ? gridTimeline(reader.info.duration) : exactTimeline(reader.info, index);
     this.renditions = planRenditions(reader.info, this.timeline);
-    this.unplayable = this.renditions.length > 0 ? undefined : notPlayable(reader.info);
+    this.unplayable = this.renditions.length > 0 ? undefined : notPlayable(reader.info, source.label);
     this.#rates = bitRates(this.timeline, index, source.size);
   }
 
@@ -115,7 +119,9 @@ export class Presentation implements AsyncDisposable {
   /** The slice that contains `time` (seconds; clamped): it starts with the segment that does. */
   slice(time: number): { segment: number; startOffset: number } {
     const clamped = Math.min(Math.max(time, 0), this.timeline.duration);
-    const segment = segmentAt(this.timeline, clamped);
+    // What makes the presentation longest may be a track that cannot be played.
+    const longest = this.renditions.reduce((most, { segments }) => Math.max(most, segments.length), 1);
+    const segment = Math.min(segmentAt(this.timeline, clamped), longest - 1);
     return { segment, startOffset: clamped - this.segmentStart(segment) };
   }
 
@@ -126,12 +132,19 @@ export class Presentation implements AsyncDisposable {
 
   multivariantPlaylist(options: PlaylistOptions): string {
     if (this.unplayable) throw this.unplayable;
-    const query = options.firstSegment > 0 ? `?slice=${options.firstSegment}` : '';
+    const { audioIndex, firstSegment, base } = options;
+    const query = firstSegment > 0 ? `?slice=${firstSegment}` : '';
+    // A track that ends before a slice begins has no part in it.
+    const renditions = this.renditions.filter(({ segments }) => segments.length > firstSegment);
+    const served = (name: string): string => {
+      const rendition = this.rendition(name, audioIndex);
+      return rendition && renditions.includes(rendition) ? name : (defaultAudio(renditions, audioIndex)?.name ?? name);
+    };
     const plan = planVariants({
-      renditions: this.renditions,
+      renditions,
       rates: this.#rates,
-      audioIndex: options.audioIndex,
-      uri: (name) => `${options.base}${name}/playlist.m3u8${query}`,
+      audioIndex,
+      uri: (name) => `${base}${served(name)}/playlist.m3u8${query}`,
     });
     const playlist: MultivariantPlaylist = { ...plan, independent: this.#independent, ...startPoint(options) };
     return renderMultivariantPlaylist(playlist);
@@ -170,7 +183,7 @@ export class Presentation implements AsyncDisposable {
     const late = (): Error =>
       new AppError(
         'segment-timeout',
-        `Segment ${n} could not be read from the source within ${SEGMENT_DEADLINE_MS / 1000} s.`,
+        `Segment ${n} could not be read from ${this.#label} within ${SEGMENT_DEADLINE_MS / 1000} s.`,
       );
     return withDeadline(signal, SEGMENT_DEADLINE_MS, late, (deadline) =>
       this.#limiter.run(deadline, async () => {
@@ -263,14 +276,14 @@ function exactTimeline(info: MediaInfo, index: KeyframeIndex): Timeline {
   return planTimeline({ starts, positions: index.positions }, info.duration);
 }
 
-function startPoint(options: { readonly startOffset: number }): { start?: { timeOffset: number } } {
-  return options.startOffset > 0 ? { start: { timeOffset: options.startOffset } } : {};
+function startPoint(options: Pick<PlaylistOptions, 'startOffset' | 'marksStart'>): { start?: { timeOffset: number } } {
+  return options.startOffset > 0 || options.marksStart ? { start: { timeOffset: options.startOffset } } : {};
 }
 
-function notPlayable(info: MediaInfo): AppError {
+function notPlayable(info: MediaInfo, label: string): AppError {
   const reasons = info.tracks.filter(({ type }) => type !== 'subtitle').map(({ notCopied }) => notCopied);
   const why = [...new Set(reasons.filter((reason) => reason !== undefined))].join('; ') || 'it has no video or audio';
-  return new AppError('media-not-playable', `Nothing in this file can be played without re-encoding: ${why}.`);
+  return new AppError('media-not-playable', `Nothing in ${label} can be played without re-encoding: ${why}.`);
 }
 
 function segmentNotFound(rendition: Rendition, n: number): AppError {

@@ -1,5 +1,5 @@
 import type { AudioRendition, Variant } from '../hls/playlist.ts';
-import type { Timeline, TimelineSegment } from '../hls/timeline.ts';
+import { TARGET_DURATION, type Timeline, type TimelineSegment } from '../hls/timeline.ts';
 import { type CopiedTrack, isCopied } from '../media/fmp4/init-segment.ts';
 import type { KeyframeIndex, MediaInfo, Track } from '../media/types.ts';
 
@@ -107,9 +107,12 @@ export function planVariants(options: VariantOptions): { variants: Variant[]; au
   const video = renditions.find(({ track }) => track.type === 'video');
   const sounds = renditions.filter(({ track }) => track.type === 'audio');
   const picture = video ? videoAttributes(video.track) : {};
-  const base = { ...picture, bandwidth: rates.peak, averageBandwidth: rates.average };
   if (chosen === undefined || (!video && sounds.length === 1)) {
-    return { variants: [{ ...base, uri: uri('original'), codecs: renditions.map(codecOf) }], audio: [] };
+    const bandwidth = bandwidthOf(rates, renditions);
+    return {
+      variants: [{ ...picture, ...bandwidth, uri: uri('original'), codecs: renditions.map(codecOf) }],
+      audio: [],
+    };
   }
   const names = uniqueNames(sounds.map(({ track }) => track));
   const groups = [...Map.groupBy(sounds, codecOf)].map(([codec, members]) => {
@@ -118,7 +121,8 @@ export function planVariants(options: VariantOptions): { variants: Variant[]; au
   });
   groups.sort((a, b) => Number(b.main === chosen) - Number(a.main === chosen));
   const variants = groups.map(({ codec, main }) => ({
-    ...base,
+    ...picture,
+    ...bandwidthOf(rates, video ? [video, main] : [main]),
     uri: uri((video ?? main).name),
     codecs: [...(video ? [codecOf(video)] : []), codec],
     audioGroupId: groupId(codec),
@@ -135,6 +139,32 @@ export function planVariants(options: VariantOptions): { variants: Variant[]; au
     })),
   );
   return { variants, audio };
+}
+
+/** Bytes of a `moof` and an `mdat` without what they say of each sample, and of an entry in `trun`. */
+const SEGMENT_OVERHEAD = 128;
+const SAMPLE_OVERHEAD = 16;
+
+/** BANDWIDTH and AVERAGE-BANDWIDTH: what the source holds and what packaging adds, which is much where the media is little. */
+function bandwidthOf(
+  rates: BitRates,
+  renditions: readonly Rendition[],
+): Pick<Variant, 'bandwidth' | 'averageBandwidth'> {
+  const added = (opusPackets: number): number =>
+    renditions.reduce((bits, { track, segments }) => {
+      const seconds = segments.reduce((sum, { duration }) => sum + duration, 0);
+      const segmentRate = Math.max(1 / TARGET_DURATION, segments.length / seconds);
+      return bits + 8 * (SAMPLE_OVERHEAD * packetRate(track, opusPackets) + SEGMENT_OVERHEAD * segmentRate);
+    }, 0);
+  // Opus packets last 2.5 ms at least and 20 ms as a rule.
+  return { bandwidth: rates.peak + added(400), averageBandwidth: rates.average + added(50) };
+}
+
+/** Packets per second, `unknown` where the codec leaves it open. */
+function packetRate({ config, video }: CopiedTrack, unknown: number): number {
+  const { audio } = config;
+  if (audio) return audio.frameSamples === undefined ? unknown : audio.sampleRate / audio.frameSamples;
+  return video?.frameRate ?? config.video?.frameRate ?? 60;
 }
 
 /** RFC 6381, as the rendition is packaged: MP3 outside of MP4 is MPEG-4 audio object type 34. */
