@@ -1,8 +1,8 @@
 import { byId, setIcon, setLabel } from './dom.js';
-import { channelLayout, clock, codecName, language } from './format.js';
+import { clock, language } from './format.js';
 import { handleKey } from './keys.js';
 import { Menu } from './menu.js';
-import { isOriginal, isTranscoded, sourceIndex } from './qualities.js';
+import { audioItems, qualityItems, qualityLabel } from './quality-menu.js';
 import { canFullScreen, canPictureInPicture, toggleFullScreen, togglePictureInPicture } from './screen.js';
 import { Scrubber } from './scrubber.js';
 import { chooseSubtitles, toggledSubtitles } from './subtitle-tracks.js';
@@ -306,51 +306,16 @@ export class Controls {
     if (this.#chapter.textContent !== chapter) this.#chapter.textContent = chapter;
   }
 
-  /** @returns {import('./menu.js').MenuItem[]} */
   #qualityItems() {
-    const { qualities } = this.#playback;
-    const { list, chosen, current } = qualities;
-    const choose = (/** @type {string} */ name, /** @type {string} */ label) => {
-      qualities.choose(name);
+    return qualityItems(this.#playback.qualities, (label) => {
       this.mirrorTracks();
       this.#say(`Quality: ${label}`);
-    };
-    const auto = {
-      label: 'Auto',
-      note: chosen === '' && current !== undefined ? `now ${qualityLabel(current)}` : undefined,
-      checked: chosen === '',
-      choose: () => choose('', 'Auto'),
-    };
-    const fixed = list.map((quality) => {
-      const label = qualityLabel(quality);
-      const note = isOriginal(quality.level) ? 'not re-encoded' : 're-encoded by the server';
-      return { label, note, checked: quality.name === chosen, choose: () => choose(quality.name, label) };
     });
-    return [auto, ...fixed];
   }
 
-  /** @returns {import('./menu.js').MenuItem[]} */
   #audioItems() {
     const { qualities, info } = this.#playback;
-    const streams = (info?.availableStreams ?? []).filter(({ type }) => type === 'audio');
-    return qualities.tracks.map((track) => {
-      const label = language(track.lang) ?? track.name;
-      const stream = streams.find(({ index }) => index === sourceIndex(track));
-      const notes = [
-        stream?.title || (track.name === label ? undefined : track.name),
-        stream && codecName(stream.codec),
-        stream?.channels ? channelLayout(stream.channels) : undefined,
-        isTranscoded(track) ? 'as AAC' : undefined,
-      ];
-      const note = notes.filter((part) => part !== undefined && part !== '').join(', ');
-      const checked = sourceIndex(qualities.playedTrack) === sourceIndex(track);
-      const choose = () => {
-        if (checked) return;
-        qualities.chooseTrack(track);
-        this.#say(`Audio: ${label}`);
-      };
-      return { label, note: note || undefined, checked, choose };
-    });
+    return audioItems(qualities, info, (label) => this.#say(`Audio: ${label}`));
   }
 
   #nextAudio() {
@@ -447,10 +412,4 @@ export class Controls {
       return open;
     },
   };
-}
-
-/** @param {import('./qualities.js').Quality} quality */
-function qualityLabel({ name, level }) {
-  const lines = Math.min(level.width, level.height);
-  return isOriginal(level) ? `Original${lines > 0 ? ` (${lines}p)` : ''}` : name;
 }

@@ -10,7 +10,7 @@ export interface Rung {
 }
 
 /** From the highest. */
-export const LADDER: readonly Rung[] = [
+const LADDER: readonly Rung[] = [
   { name: '1080p', lines: 1080, maxBitRate: 6_000_000 },
   { name: '720p', lines: 720, maxBitRate: 3_200_000 },
   { name: '480p', lines: 480, maxBitRate: 1_500_000 },

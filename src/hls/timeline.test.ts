@@ -100,3 +100,14 @@ test('segmentAt finds the segment that contains a time and clamps', () => {
   ];
   for (const [time, n] of cases) assert.equal(segmentAt(timeline, time), n, String(time));
 });
+
+test('a grid of an absurd duration has a bounded number of segments and still covers it', () => {
+  for (const duration of [1e7, 1e9, 1e12, Number.MAX_VALUE]) {
+    const { segments, duration: whole } = gridTimeline(duration);
+    assert.ok(segments.length <= 200_000);
+    const last = segments.at(-1);
+    assert.ok(last);
+    assert.equal(whole, duration);
+    assert.equal(last.start + last.duration, duration);
+  }
+});

@@ -31,6 +31,9 @@ export const TARGET_DURATION = 6;
 /** Shorter than this is not worth a segment of its own at the end of a timeline. */
 const SHORTEST_TAIL = 0.5;
 
+/** Eleven days: a longer duration is a damaged number, and would take all memory. The last segment takes what is left. */
+const MOST_GRID_SEGMENTS = 160_000;
+
 /**
  * Merges groups of pictures into segments as long as possible up to `target` seconds; a longer group is a segment of its own. The first
  * segment starts at 0 and the last one ends at `duration`.
@@ -68,7 +71,7 @@ function mergeTail(segments: TimelineSegment[], target: number): TimelineSegment
 
 /** The timeline of a source whose index is not known: equal segments of `target` seconds. */
 export function gridTimeline(duration: number, target = TARGET_DURATION): Timeline {
-  const count = Math.max(1, Math.ceil((duration - SHORTEST_TAIL) / target));
+  const count = Math.min(MOST_GRID_SEGMENTS, Math.max(1, Math.ceil((duration - SHORTEST_TAIL) / target)));
   const segments = Array.from({ length: count }, (_, n) => {
     const start = n * target;
     return { start, duration: (n + 1 < count ? start + target : Math.max(duration, start + 0.001)) - start };

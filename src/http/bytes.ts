@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Type } from 'typebox';
 import { AppError } from '../errors.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { Source } from '../source/source.ts';
 import { parseRange } from './range.ts';
-import { Binary, Problem, SessionParams } from './schemas.ts';
+import { FileAnswer, ProblemAnswer, SessionParams } from './schemas.ts';
 import { useSession, viewerSignal } from './viewer.ts';
 
 const CHUNK = 1024 * 1024;
@@ -41,30 +42,31 @@ export function byteRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       schema: {
         summary: "The source's bytes, with Range (RFC 9110)",
         params: SessionParams,
-        response: { '2xx': Binary, default: Problem },
+        response: {
+          200: FileAnswer,
+          206: FileAnswer,
+          304: Type.Null({ description: 'Not modified.' }),
+          default: ProblemAnswer,
+        },
       },
       handler: async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
-        const source = await session.openBytes(viewerSignal(reply));
-        try {
-          return await sendBytes(request, reply, source);
-        } catch (error) {
-          await source[Symbol.asyncDispose]();
-          throw error;
-        }
+        const signal = viewerSignal(reply, session);
+        const source = await session.openBytes(signal);
+        reply.raw.once('close', () => void session.closeBytes(source));
+        return sendBytes(request, reply, source, signal);
       },
     });
   };
 }
 
-/** Answers with the source's bytes, and disposes of it when they are sent. */
-async function sendBytes(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply> {
+/** Answers with the source's bytes. */
+function sendBytes(request: FastifyRequest, reply: FastifyReply, source: Source, signal: AbortSignal): FastifyReply {
   const etag = `"${createHash('sha256').update(source.identity).digest('base64url').slice(0, 27)}"`;
   const extension = source.name.toLowerCase().split('.').at(-1) ?? '';
   reply.header('etag', etag).header('accept-ranges', 'bytes').header('cache-control', 'no-cache');
   reply.header('content-type', TYPES[extension] ?? 'application/octet-stream');
-  reply.raw.once('close', () => void source[Symbol.asyncDispose]());
-  if (request.headers['if-none-match']?.split(',').some((tag) => tag.trim() === etag || tag.trim() === '*')) {
+  if (request.headers['if-none-match']?.split(',').some((tag) => ['*', etag, `W/${etag}`].includes(tag.trim()))) {
     return reply.code(304).send();
   }
   const conditional = request.headers['if-range'];
@@ -79,7 +81,7 @@ async function sendBytes(request: FastifyRequest, reply: FastifyReply, source: S
   reply.header('content-length', last - first + 1);
   if (request.method === 'HEAD') return reply.send();
   return reply.send(
-    Readable.from(chunks(source, first, last + 1, viewerSignal(reply)), { objectMode: false, highWaterMark: CHUNK }),
+    Readable.from(chunks(source, first, last + 1, signal), { objectMode: false, highWaterMark: CHUNK }),
   );
 }
 

@@ -1,17 +1,17 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Binary, Capabilities } from '../ffmpeg/capabilities.ts';
-import { waitFor } from '../lib/abort.ts';
-import { CapabilitiesInfo, Problem } from './schemas.ts';
-import { viewerSignal } from './viewer.ts';
+import { CapabilitiesInfo, ProblemAnswer } from './schemas.ts';
 
 /** `/capabilities`: what the installed FFmpeg can do. Waits for the answers that FFmpeg is asked for at start. */
 export function capabilityRoutes(capabilities: Promise<Capabilities>): FastifyPluginAsyncTypebox {
   return async (app) => {
     app.get(
       '/capabilities',
-      { schema: { summary: 'What can be transcoded here', response: { 200: CapabilitiesInfo, default: Problem } } },
-      async (_request, reply) => {
-        const found = await waitFor(capabilities, viewerSignal(reply));
+      {
+        schema: { summary: 'What can be transcoded here', response: { 200: CapabilitiesInfo, default: ProblemAnswer } },
+      },
+      async () => {
+        const found = await capabilities;
         return {
           ffmpeg: installed(found.ffmpeg),
           ffprobe: installed(found.ffprobe),

@@ -6,13 +6,14 @@ import type { Rendition } from '../presentation/rendition.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import {
-  Binary,
   MediaPlaylistQuery,
-  Playlist,
-  Problem,
+  PlaylistAnswer,
+  ProblemAnswer,
   RenditionParams,
+  SegmentAnswer,
   SegmentParams,
   SessionParams,
+  SliceAnswer,
   SliceQuery,
 } from './schemas.ts';
 import { useSession, viewerSignal } from './viewer.ts';
@@ -23,8 +24,8 @@ const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
 export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
   return async (app) => {
     const config = { media: true };
-    const playlistAnswer = { 200: Playlist, default: Problem };
-    const binaryAnswer = { 200: Binary, default: Problem };
+    const playlistAnswer = { 200: PlaylistAnswer, default: ProblemAnswer };
+    const binaryAnswer = { 200: SegmentAnswer, default: ProblemAnswer };
 
     const whole: [url: string, base: (id: string) => string][] = [
       ['/sessions/:id/stream.m3u8', () => ''],
@@ -36,7 +37,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         { config, schema: { summary: 'Multivariant playlist', params: SessionParams, response: playlistAnswer } },
         async (request, reply) => {
           const session = useSession(store, request.params.id, reply);
-          const presentation = await session.presentation(viewerSignal(reply));
+          const presentation = await session.presentation(viewerSignal(reply, session));
           const startOffset = Math.min(session.request.startTime, presentation.timeline.duration);
           const { audioIndex, quality } = session;
           const text = presentation.multivariantPlaylist({
@@ -64,14 +65,14 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
             summary: 'A playlist that starts at a slice',
             params: SessionParams,
             querystring: SliceQuery,
-            response: playlistAnswer,
+            response: { 200: SliceAnswer, default: ProblemAnswer },
           },
         },
         async (request, reply) => {
           const session = useSession(store, request.params.id, reply);
-          const presentation = await session.presentation(viewerSignal(reply));
+          const presentation = await session.presentation(viewerSignal(reply, session));
           const { seek, seek_id, force_slice } = request.query;
-          const slice = session.slices.get(seek_id, force_slice === '1', () =>
+          const slice = session.slices.get(seek_id || undefined, force_slice === '1', () =>
             presentation.slice(seek ?? session.request.startTime),
           );
           reply.header('x-raffi-slice-start', presentation.segmentStart(slice.segment).toFixed(3));
@@ -79,7 +80,14 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
           const { segment: firstSegment, startOffset } = slice;
           return sendPlaylist(
             reply,
-            presentation.multivariantPlaylist({ audioIndex, quality, firstSegment, startOffset, base }),
+            presentation.multivariantPlaylist({
+              audioIndex,
+              quality,
+              firstSegment,
+              startOffset,
+              base,
+              marksStart: seek !== undefined,
+            }),
           );
         },
       );
@@ -98,7 +106,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       },
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
-        const presentation = await session.presentation(viewerSignal(reply));
+        const presentation = await session.presentation(viewerSignal(reply, session));
         const rendition = findRendition(presentation, session, request.params.rendition);
         return sendPlaylist(
           reply,
@@ -120,7 +128,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const { rendition: name, segment } = request.params;
-        const signal = viewerSignal(reply);
+        const signal = viewerSignal(reply, session);
         const presentation = await session.presentation(signal);
         const rendition = findRendition(presentation, session, name);
         const number = segmentNumber(segment, rendition);

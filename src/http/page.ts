@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyPluginAsync } from 'fastify';
+import { Binary } from './schemas.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -33,8 +34,12 @@ interface Asset {
 
 /** The web player: `/` and what it loads, all read once at start, so that no request path ever becomes a file path. */
 export const pageRoutes: FastifyPluginAsync = async (app) => {
+  const page = {
+    summary: 'The web player',
+    response: { 200: { description: 'A page.', content: { 'text/html': { schema: Binary } } } },
+  };
   const serve = (url: string, { body, headers }: Asset): void => {
-    app.get(url, { schema: { hide: true } }, async (request, reply) => {
+    app.get(url, { schema: url === '/' ? page : { hide: true } }, async (request, reply) => {
       reply.headers(headers);
       return request.headers['if-none-match'] === headers.etag ? reply.code(304).send() : reply.send(body);
     });

@@ -35,12 +35,15 @@ export function registerOriginPolicy(app: FastifyInstance): void {
     reply.header('access-control-expose-headers', EXPOSED);
   });
 
-  app.options('/*', { schema: { hide: true } }, async (_request, reply) => {
-    reply.header('access-control-allow-methods', 'GET, HEAD, POST, DELETE, OPTIONS');
-    reply.header('access-control-allow-headers', 'Content-Type, Authorization, Range');
-    reply.header('access-control-max-age', '600');
-    return reply.code(204).send();
-  });
+  // `audio` beside the wildcard of media: it is control.
+  for (const path of ['/*', '/sessions/:id/audio']) {
+    app.options(path, { schema: { hide: true } }, async (_request, reply) => {
+      reply.header('access-control-allow-methods', 'GET, HEAD, POST, DELETE, OPTIONS');
+      reply.header('access-control-allow-headers', 'Content-Type, Authorization, Range');
+      reply.header('access-control-max-age', '600');
+      return reply.code(204).send();
+    });
+  }
   for (const path of ['/sessions/:id/*', '/stream/:id/*']) {
     app.options(path, { config: { media: true }, schema: { hide: true } }, async (_request, reply) => {
       reply.header('access-control-allow-methods', 'GET, HEAD, OPTIONS');

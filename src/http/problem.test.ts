@@ -5,7 +5,7 @@ import { PROBLEMS } from './problem.ts';
 
 test('docs/errors.md lists exactly the errors of the table', () => {
   const text = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8');
-  const documented = [...text.matchAll(/^\| `([a-z-]+)` +\| (\d+) +\| ([^|]+) \|/gm)].map(([, code, status, title]) => [
+  const documented = [...text.matchAll(/^\| `([a-z-]+)` *\| (\d+) *\| ([^|]+) \|/gm)].map(([, code, status, title]) => [
     code,
     Number(status),
     title?.trim(),

@@ -1,5 +1,7 @@
 import type { FastifyReply } from 'fastify';
+import type { Static } from 'typebox';
 import type { AppError, ErrorCode } from '../errors.ts';
+import type { Problem } from './schemas.ts';
 
 /**
  * What clients see of each error (RFC 9457). Failures of a source or of its media are the server's answer about something behind it, hence
@@ -9,8 +11,10 @@ export const PROBLEMS = {
   'bad-request': { status: 400, title: 'The request is not valid' },
   'not-found': { status: 404, title: 'There is nothing at this address' },
   'method-not-allowed': { status: 405, title: 'This address does not know this method' },
+  'request-timeout': { status: 408, title: 'The request took too long to arrive' },
   'body-too-large': { status: 413, title: 'The request body is too large' },
   'unsupported-media-type': { status: 415, title: 'The request body has an unsupported type' },
+  'headers-too-large': { status: 431, title: 'The address or the headers are too long' },
   'origin-not-allowed': { status: 403, title: 'This web page may not control the server' },
   'session-not-found': { status: 404, title: 'No such session' },
   'variant-not-found': { status: 404, title: 'No such variant' },
@@ -38,14 +42,19 @@ export const PROBLEMS = {
   internal: { status: 500, title: 'Internal error' },
 } as const satisfies Record<ErrorCode, { readonly status: number; readonly title: string }>;
 
+/** The members of RFC 9457 for an error. */
+export function problemBody({ code, detail }: AppError): Static<typeof Problem> {
+  const { status, title } = PROBLEMS[code];
+  return { type: `urn:raffi:error:${code}`, title, status, detail, code };
+}
+
 /** Sends an error as `application/problem+json`. */
 export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
-  const { status, title } = PROBLEMS[error.code];
-  if (status === 503) reply.header('retry-after', '3');
+  if (PROBLEMS[error.code].status === 503) reply.header('retry-after', '3');
   return reply
-    .code(status)
+    .code(PROBLEMS[error.code].status)
     .header('content-type', 'application/problem+json')
     .header('cache-control', 'no-store')
     .serializer((body: unknown) => JSON.stringify(body))
-    .send({ type: `urn:raffi:error:${error.code}`, title, status, detail: error.detail, code: error.code });
+    .send(problemBody(error));
 }

@@ -9,7 +9,7 @@ export interface ByteRange {
  * malformed, or names several ranges (a server may ignore those, 14.2). `unsatisfiable`: answer 416.
  */
 export function parseRange(header: string | undefined, size: number): ByteRange | undefined | 'unsatisfiable' {
-  const match = /^bytes=\s*(?:(\d{1,18})-(\d{0,18})|-(\d{1,18}))\s*$/i.exec(header ?? '');
+  const match = /^bytes=\s*(?:(\d+)-(\d*)|-(\d+))\s*$/i.exec(header ?? '');
   if (!match) return undefined;
   const [, from, to, suffix] = match;
   if (suffix !== undefined) {

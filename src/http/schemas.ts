@@ -14,6 +14,12 @@ export const Problem = Type.Object(
   { description: 'RFC 9457 problem details.' },
 );
 
+/** Every answer that is no success. */
+export const ProblemAnswer = {
+  description: 'RFC 9457 problem details.',
+  content: { 'application/problem+json': { schema: Problem } },
+};
+
 const Kind = Type.Enum(['http', 'torrent', 'file', 'local']);
 
 const Quality = Type.Enum(['original', '1080p', '720p', '480p', '360p', 'auto']);
@@ -22,7 +28,33 @@ const Quality = Type.Enum(['original', '1080p', '720p', '480p', '360p', 'auto'])
 export const Binary = Type.Unsafe<Buffer | Readable>({ type: 'string', format: 'binary' });
 
 /** A playlist: text, but sent as bytes, since its content type must not get a charset. */
-export const Playlist = Type.Unsafe<Buffer>({ type: 'string', description: 'A playlist (RFC 8216).' });
+const Playlist = Type.Unsafe<Buffer>({ type: 'string', description: 'A playlist (RFC 8216).' });
+
+export const PlaylistAnswer = {
+  description: 'A playlist (RFC 8216).',
+  content: { 'application/vnd.apple.mpegurl': { schema: Playlist } },
+};
+
+export const SliceAnswer = {
+  ...PlaylistAnswer,
+  headers: {
+    'X-Raffi-Slice-Start': {
+      type: 'string',
+      description: "Seconds from the presentation's start to that of the slice.",
+    },
+  },
+};
+
+export const SegmentAnswer = {
+  description: 'A segment.',
+  content: {
+    'video/mp4': { schema: Binary },
+    'audio/mp4': { schema: Binary },
+    'audio/mpeg': { schema: Binary },
+  },
+};
+
+export const FileAnswer = { description: "The source's bytes.", content: { '*/*': { schema: Binary } } };
 
 const Seconds = (description: string) => Type.Number({ minimum: 0, description });
 

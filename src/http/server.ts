@@ -4,7 +4,8 @@ import fastify, {
   type FastifyBaseLogger,
   type FastifyError,
   type FastifyInstance,
-  type HTTPMethods,
+  type FastifyReply,
+  type FastifyRequest,
   LogController,
 } from 'fastify';
 import { Type } from 'typebox';
@@ -17,6 +18,8 @@ import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
 import { registerOriginPolicy } from './policy.ts';
 import { PROBLEMS, sendProblem } from './problem.ts';
+import { refuseAddress, refuseConnection, registerRequestChecks } from './refusals.ts';
+import { ProblemAnswer } from './schemas.ts';
 import { sessionRoutes } from './sessions.ts';
 
 export interface ServerOptions {
@@ -36,12 +39,20 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     exposeHeadRoutes: true,
     routerOptions: { maxParamLength: 256 },
     ajv: { customOptions: { allErrors: false } },
+    http: { requireHostHeader: false }, // Node's own refusal would have no body
+    frameworkErrors: refuseAddress,
+    clientErrorHandler: (error, socket) => refuseConnection(error, socket, options.log),
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.removeContentTypeParser('text/plain');
 
   const methods = rememberMethods(app);
-  registerErrors(app, methods);
+  registerErrors(app);
   registerOriginPolicy(app);
+  registerRequestChecks(app as unknown as FastifyInstance);
+  // Before the body: one that cannot be read says nothing about an address that is not there.
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.is404) throw noSuchRoute(request, reply, methods);
+  });
   app.addHook('onSend', async (_request, reply) => {
     reply.header('server', `raffi-server/${options.version}`);
   });
@@ -58,6 +69,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   });
 
   await app.register(swagger, {
+    exposeHeadRoutes: true,
     openapi: {
       openapi: '3.1.0',
       info: { title: 'raffi-server', description: 'On-demand video server.', version: options.version },
@@ -66,12 +78,22 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(async (scope) => {
     scope.get(
       '/health',
-      { schema: { summary: 'Liveness', response: { 200: Type.Object({ status: Type.Literal('ok') }) } } },
+      {
+        schema: {
+          summary: 'Liveness',
+          response: { 200: Type.Object({ status: Type.Literal('ok') }), default: ProblemAnswer },
+        },
+      },
       async () => ({
         status: 'ok' as const,
       }),
     );
-    scope.get('/openapi.json', { schema: { hide: true } }, async () => app.swagger());
+    const description = Type.Unsafe<object>({ type: 'object', additionalProperties: true });
+    scope.get(
+      '/openapi.json',
+      { schema: { summary: 'This description', response: { 200: description, default: ProblemAnswer } } },
+      async () => app.swagger(),
+    );
   });
   await app.register(capabilityRoutes(options.capabilities));
   await app.register(sessionRoutes(options.sessions));
@@ -82,11 +104,15 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   return app as unknown as FastifyInstance;
 }
 
+interface KnownMethods {
+  readonly allowed: (path: string) => string[];
+}
+
 /** Which methods each registered path knows, to tell 405 from 404. */
-function rememberMethods(app: FastifyInstance): { allowed: (path: string) => string[] } {
+function rememberMethods(app: FastifyInstance): KnownMethods {
   const routes = new Map<string, { pattern: RegExp; methods: Set<string> }>();
   app.addHook('onRoute', ({ url, method }) => {
-    if (url.includes('*')) return;
+    if (url.includes('*') || method === 'OPTIONS') return;
     const pattern = new RegExp(
       `^${url
         .split('/')
@@ -106,20 +132,17 @@ function rememberMethods(app: FastifyInstance): { allowed: (path: string) => str
   return { allowed };
 }
 
-function registerErrors(app: FastifyInstance, methods: { allowed: (path: string) => string[] }): void {
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split('?', 1)[0] as string;
-    const allowed = methods.allowed(path);
-    if (allowed.length > 0 && !allowed.includes(request.method as HTTPMethods)) {
-      reply.header('allow', allowed.join(', '));
-      return sendProblem(
-        reply,
-        new AppError('method-not-allowed', `${request.method} is not possible here; ${allowed.join(', ')} are.`),
-      );
-    }
-    return sendProblem(reply, new AppError('not-found', 'There is nothing at this address.'));
-  });
+/** Why no route takes a request: 404, or 405, for which it sets `Allow`. */
+function noSuchRoute(request: FastifyRequest, reply: FastifyReply, methods: KnownMethods): AppError {
+  const allowed = methods.allowed(request.url.split('?', 1)[0] as string);
+  if (allowed.length === 0 || allowed.includes(request.method)) {
+    return new AppError('not-found', 'There is nothing at this address.');
+  }
+  reply.header('allow', allowed.join(', '));
+  return new AppError('method-not-allowed', `${request.method} is not possible here; ${allowed.join(', ')} are.`);
+}
 
+function registerErrors(app: FastifyInstance): void {
   app.setErrorHandler((error: FastifyError | AppError, request, reply) => {
     const known = fromFramework(error);
     if (reply.raw.destroyed) {

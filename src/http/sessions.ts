@@ -4,7 +4,8 @@ import { AppError } from '../errors.ts';
 import { withDeadline } from '../lib/abort.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import { parseSource } from '../source/spec.ts';
-import { CreateSession, Problem, SessionCreated, SessionInfo, SessionParams } from './schemas.ts';
+import { jsonBody } from './json-body.ts';
+import { CreateSession, ProblemAnswer, SessionCreated, SessionInfo, SessionParams } from './schemas.ts';
 import { sessionInfo, streamUrl } from './session-info.ts';
 import { useSession, viewerSignal } from './viewer.ts';
 
@@ -17,10 +18,11 @@ export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
     app.post(
       '/sessions',
       {
+        validatorCompiler: jsonBody,
         schema: {
           summary: 'Create a session',
           body: CreateSession,
-          response: { 201: SessionCreated, default: Problem },
+          response: { 201: SessionCreated, default: ProblemAnswer },
         },
       },
       async (request, reply) => {
@@ -32,7 +34,7 @@ export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
 
     app.get(
       '/sessions',
-      { schema: { summary: 'List sessions', response: { 200: Type.Array(SessionInfo), default: Problem } } },
+      { schema: { summary: 'List sessions', response: { 200: Type.Array(SessionInfo), default: ProblemAnswer } } },
       async () => store.list().map((session) => sessionInfo(session, session.opened)),
     );
 
@@ -40,24 +42,21 @@ export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       '/sessions/:id',
       {
         config: { media: true },
-        schema: { summary: 'Session info', params: SessionParams, response: { 200: SessionInfo, default: Problem } },
+        schema: {
+          summary: 'Session info',
+          params: SessionParams,
+          response: { 200: SessionInfo, default: ProblemAnswer },
+        },
       },
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const late = (): Error => new Error('not probed yet');
-        const wait = withDeadline(viewerSignal(reply), INFO_WAIT_MS, late, (signal) => session.presentation(signal));
+        const wait = withDeadline(viewerSignal(reply, session), INFO_WAIT_MS, late, (signal) =>
+          session.presentation(signal),
+        );
         // A failed or slow probe never fails this call: it answers without the media fields.
         await wait.catch(() => undefined);
         return sessionInfo(session, session.opened);
-      },
-    );
-
-    app.delete(
-      '/sessions/:id',
-      { schema: { summary: 'End a session', params: SessionParams, response: { 204: Type.Null(), default: Problem } } },
-      async (request, reply) => {
-        await store.remove(request.params.id);
-        return reply.code(204).send(null);
       },
     );
 
@@ -65,17 +64,18 @@ export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
     app.post(
       '/sessions/:id/audio',
       {
+        validatorCompiler: jsonBody,
         schema: {
           summary: 'Choose the default audio track',
           params: SessionParams,
           body: Index,
-          response: { 200: Type.Object({ audioIndex: Type.Integer() }), default: Problem },
+          response: { 200: Type.Object({ audioIndex: Type.Integer() }), default: ProblemAnswer },
         },
       },
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const { index } = request.body;
-        const { info } = await session.presentation(viewerSignal(reply));
+        const { info } = await session.presentation(viewerSignal(reply, session));
         if (!info.tracks.some((track) => track.type === 'audio' && track.index === index)) {
           throw new AppError('bad-request', `body/index: the source has no audio track ${index}.`);
         }
@@ -84,16 +84,37 @@ export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       },
     );
 
-    await app.register(cleanupRoutes(store));
+    await app.register(endingRoutes(store));
   };
 }
 
-/** `sendBeacon` chooses the content type, so cleanup takes any body, in a scope of its own. */
-function cleanupRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
+/**
+ * What ends sessions, in a scope of its own that takes any body: `sendBeacon` chooses the content type, and many clients name one on a DELETE
+ * without a body.
+ */
+function endingRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
   return async (app) => {
     app.removeAllContentTypeParsers();
     app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) =>
       done(null, body),
+    );
+    // A content type that is empty or no media type would be refused before any parser is asked.
+    app.addHook('onRequest', async ({ headers }) => {
+      if (headers['content-type'] !== undefined) headers['content-type'] = 'application/octet-stream';
+    });
+    app.delete(
+      '/sessions/:id',
+      {
+        schema: {
+          summary: 'End a session',
+          params: SessionParams,
+          response: { 204: Type.Null(), default: ProblemAnswer },
+        },
+      },
+      async (request, reply) => {
+        await store.remove(request.params.id);
+        return reply.code(204).send(null);
+      },
     );
     const Answer = Type.Object({ removed: Type.Integer() });
     app.route({
@@ -101,8 +122,9 @@ function cleanupRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       url: '/cleanup',
       schema: {
         summary: 'End one session, or, without an id, those that are idle past the limit',
+        description: 'The id may also be in the body, `{"id": …}`, whatever its content type says.',
         querystring: Type.Object({ id: Type.Optional(Type.String()) }),
-        response: { 200: Answer, default: Problem },
+        response: { 200: Answer, default: ProblemAnswer },
       },
       handler: async (request) => {
         const id = request.query.id ?? idInBody(request.body);
@@ -114,11 +136,18 @@ function cleanupRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
   };
 }
 
+/** The `id` in a JSON body; in that of a form too, which is what `sendBeacon` makes of URLSearchParams. */
 function idInBody(body: unknown): string | undefined {
   if (typeof body !== 'string' || body.trim() === '') return undefined;
+  const id = new URLSearchParams(body).get('id') ?? idInJson(body);
+  if (id === undefined || typeof id === 'string') return id;
+  throw new AppError('bad-request', 'body/id: must be string.');
+}
+
+function idInJson(body: string): unknown {
   try {
-    const { id } = JSON.parse(body) as { id?: unknown };
-    return typeof id === 'string' ? id : undefined;
+    const json: unknown = JSON.parse(body.replace(/^\ufeff/, ''));
+    return (json as { id?: unknown } | null)?.id ?? undefined;
   } catch {
     throw new AppError('bad-request', 'body: is not JSON; give {"id": "..."}, or ?id= in the address.');
   }

@@ -7,6 +7,8 @@ import type { CodecConfig, Packet } from './types.ts';
 
 /** Shorter gaps are left to the player, seconds. */
 const SHORTEST_GAP = 0.25;
+/** As many frames are put in at most, some 15 minutes: a gap beyond that is a damaged timestamp, and would take all memory. */
+const MOST_FRAMES = 45_000;
 
 /** Frames of AAC-LC that decode to silence, by number of channels, from 1. */
 const SILENT_AAC = [
@@ -36,8 +38,8 @@ function silentFrame({ codec, codecString, audio }: CodecConfig): SilentFrame | 
 }
 
 /**
- * The packets with silence in every gap of a quarter of a second or more between `from` and `to` (seconds, the packets' clock; infinite: not filled on that side). A pure
- * function of its arguments. Codecs without a known silent frame stay as they are.
+ * The packets with silence in every gap of a quarter of a second or more between `from` and `to` (seconds, the packets' clock; infinite: not filled on that side), as long as
+ * that is some 15 minutes at most in all. A pure function of its arguments. Codecs without a known silent frame stay as they are.
  */
 export function withSilence(
   config: CodecConfig,
@@ -49,18 +51,21 @@ export function withSilence(
   if (frame === undefined) return packets;
   const filled: Packet[] = [];
   let end = from;
+  let left = MOST_FRAMES;
+  // Frames that end where the sound goes on, so that the odd bit that is left is at the gap's start.
+  const close = (until: number): void => {
+    const count = Math.floor((until - end) / frame.seconds + 1e-6);
+    if (until - end < SHORTEST_GAP || count > left) return;
+    left -= count;
+    for (let n = count; n > 0; n--) {
+      filled.push({ data: frame.data, pts: until - n * frame.seconds, duration: frame.seconds, key: true });
+    }
+  };
   for (const packet of packets) {
-    if (packet.pts - end >= SHORTEST_GAP) fill(filled, frame, end, packet.pts);
+    close(packet.pts);
     filled.push(packet);
     end = packet.pts + (packet.duration || frame.seconds);
   }
-  if (to - end >= SHORTEST_GAP) fill(filled, frame, end, to);
+  close(to);
   return filled.length === packets.length ? packets : filled;
-}
-
-/** Frames that end where the sound goes on, so that the odd bit that is left is at the gap's start. */
-function fill(packets: Packet[], { data, seconds }: SilentFrame, from: number, to: number): void {
-  if (!Number.isFinite(from) || !Number.isFinite(to)) return;
-  const count = Math.floor((to - from) / seconds + 1e-6);
-  for (let n = count; n > 0; n--) packets.push({ data, pts: to - n * seconds, duration: seconds, key: true });
 }

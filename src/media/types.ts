@@ -25,6 +25,8 @@ export interface CodecConfig {
     readonly bitDepth: number;
     /** Frames per second as the bitstream declares it, when it does. */
     readonly frameRate?: number;
+    /** Frames that precede any frame in decoding order and follow it in output order, at most; absent: none. */
+    readonly reorderFrames?: number;
     readonly colour?: ColourInfo;
     /** Sample aspect ratio of the bitstream, when it declares one. */
     readonly pixelAspect?: readonly [number, number];
@@ -35,6 +37,8 @@ export interface CodecConfig {
     readonly channels: number;
     /** Samples in each packet, when all packets have the same. */
     readonly frameSamples?: number;
+    /** Bits of a sample, where the coding keeps them (FLAC). */
+    readonly bitDepth?: number;
   };
 }
 

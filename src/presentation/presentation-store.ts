@@ -4,7 +4,7 @@ import { Limiter } from '../lib/limiter.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
 import type { Source } from '../source/source.ts';
 import type { OpenReader } from './open-reader.ts';
-import { Presentation, type PresentationTools } from './presentation.ts';
+import { Presentation } from './presentation.ts';
 import type { Transcoding } from './transcoding.ts';
 
 /** A probe gives its answer or its error within this time. */
@@ -13,14 +13,18 @@ const PROBE_DEADLINE_MS = 12_000;
 const RETRY_DELAYS_MS = [300, 1_000];
 /** A source that failed is not tried again before this time has passed: whoever asks gets the same error. */
 const FAILURE_COOLDOWN_MS = 3_000;
-/** Segments made at the same time: each holds its bytes twice, once as read and once as packaged. */
-const CONCURRENT_SEGMENTS = { local: 3, remote: 12 };
+/**
+ * Segments made at the same time: each holds its bytes twice, once as read and once as packaged. Of all local files together; of each remote
+ * source by itself, so that one whose server has stopped sending keeps nobody else waiting.
+ */
+const CONCURRENT_SEGMENTS = { local: 3, remote: 6 };
 
 const TRANSIENT: ReadonlySet<ErrorCode> = new Set(['source-unreachable', 'source-stalled', 'source-changed']);
 
-/** How the store opens what it is asked for. `key` names the request (path or URL), before its identity is known. */
+/** How the store opens what it is asked for. `key` names the request (path or URL), before its identity is known; `label` does so in messages. */
 export interface Opening {
   readonly key: string;
+  readonly label: string;
   readonly source: (signal: AbortSignal) => Promise<Source>;
 }
 
@@ -29,12 +33,14 @@ export interface Opening {
  */
 export class PresentationStore {
   readonly #shared = new Shared<string, Presentation>();
-  readonly #tools: PresentationTools;
+  readonly #localLimiter = new Limiter(CONCURRENT_SEGMENTS.local);
+  readonly #transcoding: Transcoding;
   readonly #failures = new Map<string, { readonly error: AppError; readonly until: number }>();
+  readonly #openReader: OpenReader;
 
   constructor(openReader: OpenReader, transcoding: Transcoding) {
-    const limiters = { local: new Limiter(CONCURRENT_SEGMENTS.local), remote: new Limiter(CONCURRENT_SEGMENTS.remote) };
-    this.#tools = { openReader, limiters, transcoding };
+    this.#openReader = openReader;
+    this.#transcoding = transcoding;
   }
 
   /** How many sources are open. */
@@ -50,14 +56,22 @@ export class PresentationStore {
     const failure = this.#failures.get(opening.key);
     if (failure && failure.until > Date.now()) throw failure.error;
     this.#failures.delete(opening.key);
+    let work: Promise<Lease<Presentation>> | undefined;
     try {
       const late = (): Error =>
-        new AppError('probe-timeout', `The source did not tell what it is within ${PROBE_DEADLINE_MS / 1000} s.`);
-      return await withDeadline(signal, PROBE_DEADLINE_MS, late, (deadline) =>
-        this.#openWithRetries(opening, deadline),
-      );
+        new AppError('probe-timeout', `${opening.label} did not tell what it is within ${PROBE_DEADLINE_MS / 1000} s.`);
+      return await withDeadline(signal, PROBE_DEADLINE_MS, late, (deadline) => {
+        work = this.#openWithRetries(opening, deadline);
+        return work;
+      });
     } catch (error) {
-      if (!signal.aborted) this.#coolDown(opening.key, toAppError(error));
+      const undone = work?.then(
+        (lease) => lease.release(),
+        () => {},
+      );
+      // Whoever gives up an opening may count on everything being closed; whoever waited for its time gets the error at once.
+      if (signal.aborted) await undone;
+      else this.#coolDown(opening.key, toAppError(error));
       throw error;
     }
   }
@@ -84,7 +98,9 @@ export class PresentationStore {
     let taken = false;
     const lease = this.#shared.acquire(source.identity, (unwanted) => {
       taken = true;
-      return Presentation.open(source, this.#tools, unwanted);
+      const limiter = source.latency === 'local' ? this.#localLimiter : new Limiter(CONCURRENT_SEGMENTS.remote);
+      const tools = { openReader: this.#openReader, limiter, transcoding: this.#transcoding };
+      return Presentation.open(source, tools, unwanted);
     });
     try {
       if (!taken) await source[Symbol.asyncDispose]();

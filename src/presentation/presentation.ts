@@ -25,14 +25,17 @@ export interface PlaylistOptions {
   readonly firstSegment: number;
   /** Seconds from the playlist's beginning at which to start playing. */
   readonly startOffset: number;
+  /** Says so even if that is the playlist's beginning. */
+  readonly marksStart?: boolean;
   /** From the playlist's own URI to `/sessions/{id}/`. */
   readonly base: string;
 }
 
-/** How presentations are made; the same for all of a process. */
+/** What a presentation is made with. */
 export interface PresentationTools {
   readonly openReader: OpenReader;
-  readonly limiters: { readonly local: Limiter; readonly remote: Limiter };
+  /** Bounds how many segments are read at once. */
+  readonly limiter: Limiter;
   readonly transcoding: Transcoding;
 }
 
@@ -52,6 +55,7 @@ export class Presentation implements AsyncDisposable {
   readonly name: string;
   /** Why nothing of it can be played, if so. */
   readonly unplayable: AppError | undefined;
+  readonly #label: string;
   readonly #rates: BitRates;
   readonly #owner: AbortController;
   readonly #resources: AsyncDisposableStack;
@@ -68,13 +72,14 @@ export class Presentation implements AsyncDisposable {
     const { source, opened, index, renditions } = parts;
     this.#owner = parts.owner;
     this.#resources = parts.resources;
+    this.#label = source.label;
     this.info = opened.info;
     this.timeline = opened.timeline;
     this.renditions = renditions;
     this.size = source.size;
     this.name = source.name;
     this.indexKind = index === undefined ? 'grid' : 'exact';
-    this.unplayable = renditions.length > 0 ? undefined : notPlayable(opened.info);
+    this.unplayable = renditions.length > 0 ? undefined : notPlayable(opened.info, source.label);
     this.#rates = parts.rates;
   }
 
@@ -94,7 +99,7 @@ export class Presentation implements AsyncDisposable {
     const described = info.tracks.every(({ type }) => type === 'subtitle') || reader.describedOnly === true;
     const index = described ? undefined : (reader.keyframes ?? (await scan()));
     const timeline = index === undefined ? gridTimeline(info.duration) : exactTimeline(info, index);
-    const opened: Opened = { reader, info, timeline, limiter: tools.limiters[source.latency] };
+    const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
     const rates = bitRates(timeline, index, source.size);
     const material = { opened, identity: source.identity, index, peakBitRate: rates.peak };
     const transcoded = described ? [] : await transcodedRenditions(material, tools.transcoding);
@@ -120,7 +125,9 @@ export class Presentation implements AsyncDisposable {
   /** The slice that contains `time` (seconds; clamped): it starts with the segment that does. */
   slice(time: number): { segment: number; startOffset: number } {
     const clamped = Math.min(Math.max(time, 0), this.timeline.duration);
-    const segment = segmentAt(this.timeline, clamped);
+    // What makes the presentation longest may be a track that cannot be played.
+    const end = Math.max(...this.renditions.map((rendition) => rendition.segments.at(-1)?.start ?? 0));
+    const segment = segmentAt(this.timeline, Math.min(clamped, end));
     return { segment, startOffset: clamped - this.segmentStart(segment) };
   }
 
@@ -131,15 +138,19 @@ export class Presentation implements AsyncDisposable {
 
   multivariantPlaylist(options: PlaylistOptions): string {
     if (this.unplayable) throw this.unplayable;
-    const query = options.firstSegment > 0 ? `?slice=${options.firstSegment}` : '';
-    const uri = (name: string): string => `${options.base}${name}/playlist.m3u8${query}`;
-    const plan = planVariants({
-      renditions: this.renditions.filter((rendition) => isOffered(rendition, options.quality, this.renditions)),
-      rates: this.#rates,
-      audioIndex: options.audioIndex,
-      uri,
-    });
-    const playlist = withSubtitles(plan, this.renditions, uri);
+    const { audioIndex, firstSegment, quality, base } = options;
+    const query = firstSegment > 0 ? `?slice=${firstSegment}` : '';
+    // A track that ends before a slice begins has no part in it.
+    const offered = this.renditions.filter(
+      (rendition) => isOffered(rendition, quality, this.renditions) && this.#from(rendition, firstSegment) >= 0,
+    );
+    const served = (name: string): string => {
+      const rendition = this.rendition(name, audioIndex);
+      return rendition && offered.includes(rendition) ? name : (defaultAudio(offered, audioIndex)?.name ?? name);
+    };
+    const uri = (name: string): string => `${base}${served(name)}/playlist.m3u8${query}`;
+    const plan = planVariants({ renditions: offered, rates: this.#rates, audioIndex, uri });
+    const playlist = withSubtitles(plan, offered, uri);
     return renderMultivariantPlaylist({ ...playlist, independent: this.indexKind === 'exact', ...startPoint(options) });
   }
 
@@ -148,8 +159,7 @@ export class Presentation implements AsyncDisposable {
    * @throws AppError `segment-not-found` when the rendition ends before it.
    */
   mediaPlaylist(rendition: Rendition, options: Pick<PlaylistOptions, 'firstSegment' | 'startOffset'>): string {
-    const from = this.timeline.segments[options.firstSegment]?.start ?? Number.POSITIVE_INFINITY;
-    const first = rendition.segments.findIndex(({ start }) => start >= from - 0.0005);
+    const first = this.#from(rendition, options.firstSegment);
     if (first < 0) throw segmentNotFound(rendition, options.firstSegment);
     return renderMediaPlaylist({
       segments: rendition.segments
@@ -184,9 +194,18 @@ export class Presentation implements AsyncDisposable {
     await this.#resources.disposeAsync();
   }
 
+  /** The segment of a rendition at which segment `n` of the source's timeline starts; -1 when the rendition ends before. */
+  #from(rendition: Rendition, n: number): number {
+    const start = this.timeline.segments[n]?.start ?? Number.POSITIVE_INFINITY;
+    return rendition.segments.findIndex((segment) => segment.start >= start - 0.0005);
+  }
+
   #inTime<T>(what: string, viewer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
     const late = (): Error =>
-      new AppError('segment-timeout', `${what} could not be made within ${SEGMENT_DEADLINE_MS / 1000} s.`);
+      new AppError(
+        'segment-timeout',
+        `${what} of ${this.#label} could not be made within ${SEGMENT_DEADLINE_MS / 1000} s.`,
+      );
     return withDeadline(AbortSignal.any([this.#owner.signal, viewer]), SEGMENT_DEADLINE_MS, late, work);
   }
 }
@@ -206,14 +225,14 @@ function isOffered(rendition: Rendition, quality: PlaylistOptions['quality'], al
   return fits(rendition) || (!videos.some(fits) && rendition === videos.at(-1));
 }
 
-function startPoint(options: { readonly startOffset: number }): { start?: { timeOffset: number } } {
-  return options.startOffset > 0 ? { start: { timeOffset: options.startOffset } } : {};
+function startPoint(options: Pick<PlaylistOptions, 'startOffset' | 'marksStart'>): { start?: { timeOffset: number } } {
+  return options.startOffset > 0 || options.marksStart ? { start: { timeOffset: options.startOffset } } : {};
 }
 
-function notPlayable(info: MediaInfo): AppError {
+function notPlayable(info: MediaInfo, label: string): AppError {
   const reasons = info.tracks.filter(({ type }) => type !== 'subtitle').map(({ notCopied }) => notCopied);
   const why = [...new Set(reasons.filter((reason) => reason !== undefined))].join('; ') || 'it has no video or audio';
-  return new AppError('media-not-playable', `Nothing in this file can be played without re-encoding: ${why}.`);
+  return new AppError('media-not-playable', `Nothing in ${label} can be played without re-encoding: ${why}.`);
 }
 
 function segmentNotFound(rendition: Rendition, n: number): AppError {

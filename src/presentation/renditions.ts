@@ -1,6 +1,6 @@
 import type { AudioRendition, Variant } from '../hls/playlist.ts';
-import type { Timeline } from '../hls/timeline.ts';
-import type { KeyframeIndex } from '../media/types.ts';
+import { TARGET_DURATION, type Timeline } from '../hls/timeline.ts';
+import type { KeyframeIndex, Track } from '../media/types.ts';
 import { uniqueNames } from './names.ts';
 import type { Rendition } from './rendition.ts';
 
@@ -73,7 +73,7 @@ export function planVariants(options: VariantOptions): { variants: Variant[]; au
   }
   const groups = chosen === undefined ? [] : audioGroups(sounds, chosen);
   const variant = (video: Rendition | undefined, group: AudioGroup | undefined): Variant => ({
-    ...bandwidth(video, group, options.rates),
+    ...bandwidth(video ?? (group as AudioGroup).main, group, options.rates),
     ...pictureAttributes(video),
     uri: uri((video ?? (group as AudioGroup).main).name),
     codecs: [video?.codec, group?.codec].filter((codec) => codec !== undefined),
@@ -117,20 +117,51 @@ function groupTags(
 /** Bits per second of copied audio whose own rate is not known. */
 const USUAL_AUDIO = 256_000;
 
-/** A copy has the source's own rates, which count all its tracks; a transcoded video has its cap, to which its audio comes. */
+/**
+ * BANDWIDTH and AVERAGE-BANDWIDTH. A copy has the source's own rates, which count all its tracks, and what packaging adds, which is much where the media is
+ * little. A transcoded video has its cap, to which its audio comes.
+ */
 function bandwidth(
-  video: Rendition | undefined,
+  main: Rendition,
   group: AudioGroup | undefined,
   rates: BitRates,
 ): Pick<Variant, 'bandwidth' | 'averageBandwidth'> {
   const members = group?.members ?? [];
-  if (video?.maxBitRate === undefined) {
+  if (main.delivery === 'copied') {
     const sound = Math.max(0, ...members.map(({ maxBitRate }) => maxBitRate ?? 0));
-    return { bandwidth: rates.peak + sound, averageBandwidth: rates.average + sound };
+    const packaged = group === undefined || group.main === main ? [main] : [main, group.main];
+    return {
+      bandwidth: rates.peak + sound + packagingRate(packaged, 400),
+      averageBandwidth: rates.average + sound + packagingRate(packaged, 50),
+    };
   }
-  const sound = Math.max(0, ...members.map(({ maxBitRate, track }) => maxBitRate ?? track.bitrate ?? USUAL_AUDIO));
+  const sound =
+    main.track.type === 'audio'
+      ? 0
+      : Math.max(0, ...members.map(({ maxBitRate, track }) => maxBitRate ?? track.bitrate ?? USUAL_AUDIO));
+  const cap = main.maxBitRate ?? 0;
   // The rate control lets a segment of two seconds use one second's worth of buffer beyond the cap.
-  return { bandwidth: video.maxBitRate * 1.5 + sound, averageBandwidth: video.maxBitRate + sound };
+  return { bandwidth: cap * 1.5 + sound, averageBandwidth: cap + sound };
+}
+
+/** Bytes of a `moof` and an `mdat` without what they say of each sample, and of an entry in `trun`. */
+const SEGMENT_OVERHEAD = 128;
+const SAMPLE_OVERHEAD = 16;
+
+/** Bits per second that packaging adds. @param opusPackets packets per second of Opus: they last 2.5 ms at least and 20 ms as a rule. */
+function packagingRate(renditions: readonly Rendition[], opusPackets: number): number {
+  return renditions.reduce((bits, { track, segments }) => {
+    const seconds = segments.reduce((sum, { duration }) => sum + duration, 0);
+    const segmentRate = Math.max(1 / TARGET_DURATION, segments.length / seconds);
+    return bits + 8 * (SAMPLE_OVERHEAD * packetRate(track, opusPackets) + SEGMENT_OVERHEAD * segmentRate);
+  }, 0);
+}
+
+/** Packets per second, `unknown` where the codec leaves it open. */
+function packetRate({ config, video }: Track, unknown: number): number {
+  const audio = config?.audio;
+  if (audio) return audio.frameSamples === undefined ? unknown : audio.sampleRate / audio.frameSamples;
+  return video?.frameRate ?? config?.video?.frameRate ?? 60;
 }
 
 function pictureAttributes(video: Rendition | undefined): Pick<Variant, 'resolution' | 'frameRate' | 'videoRange'> {

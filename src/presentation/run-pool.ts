@@ -1,8 +1,15 @@
 import { AppError } from '../errors.ts';
-import type { Run } from './run.ts';
 
 /** A run that has waited so long for a place tells those who wait for it to come back later. */
 const QUEUE_MS = 10_000;
+
+/** What the pool needs to know of a run. */
+export interface PooledRun {
+  /** Whether somebody waits for one of its segments. */
+  readonly needed: boolean;
+  begin(): void;
+  stop(reason: AppError): Promise<void>;
+}
 
 /**
  * How many runs may transcode at once, in the whole process.
@@ -11,8 +18,8 @@ const QUEUE_MS = 10_000;
  */
 export class RunPool {
   readonly #limit: number;
-  readonly #running = new Set<Run>();
-  readonly #queued = new Map<Run, NodeJS.Timeout>();
+  readonly #running = new Set<PooledRun>();
+  readonly #queued = new Map<PooledRun, NodeJS.Timeout>();
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -23,7 +30,7 @@ export class RunPool {
   }
 
   /** Begins the run now, or when there is room. */
-  add(run: Run): void {
+  add(run: PooledRun): void {
     if (this.#running.size < this.#limit) {
       this.#begin(run);
       return;
@@ -39,12 +46,12 @@ export class RunPool {
   }
 
   /** Told by a run that has made all that is wanted: its place may be needed. */
-  idle(_run: Run): void {
+  idle(_run: PooledRun): void {
     if (this.#queued.size > 0) this.#makeRoom();
   }
 
   /** Told by a run that ended. */
-  remove(run: Run): void {
+  remove(run: PooledRun): void {
     this.#running.delete(run);
     clearTimeout(this.#queued.get(run));
     this.#queued.delete(run);
@@ -56,7 +63,7 @@ export class RunPool {
     }
   }
 
-  #begin(run: Run): void {
+  #begin(run: PooledRun): void {
     this.#running.add(run);
     run.begin();
   }

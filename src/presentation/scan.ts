@@ -2,7 +2,7 @@ import { waitFor } from '../lib/abort.ts';
 import type { KeyframeIndex, MediaReader } from '../media/types.ts';
 
 /** How long a playlist waits for an exact index before it is published on a grid. */
-const SCAN_GRACE_MS = 1_500;
+const SCAN_GRACE_MS = 3_000;
 
 /**
  * The index made by reading through the source; undefined when that takes longer than a viewer should wait and the duration is known, so that

@@ -32,6 +32,8 @@ export interface Workshop {
 const AUDIO_PREROLL_SECONDS = 0.2;
 /** AAC frames before the first one that is kept: the encoder's priming, and what its window and bit reservoir need. */
 const AUDIO_PREROLL_FRAMES = 5;
+/** FFmpeg that is told to end would first encode what it has looked ahead at, for nobody: it gets this long, milliseconds. */
+const GRACE_MS = 100;
 const FRAME = 1024;
 /** Viewers of one rendition whose next segments are kept from eviction. */
 const PLACES = 12;
@@ -163,7 +165,7 @@ export class TranscodedVideo extends TranscodedRendition {
     const input = videoFeed(source, this.track, index, boundaries[0] as number, signal);
     const args = videoArguments({ boundaries, width, height, maxBitRate, filters, level });
     let n = first;
-    for await (const part of fragments(transcode({ ffmpeg, args, input, signal }))) {
+    for await (const part of fragments(transcode({ ffmpeg, args, input, signal, graceMs: GRACE_MS }))) {
       if ('init' in part) {
         this.#init ??= part.init;
         continue;
@@ -219,7 +221,7 @@ export class TranscodedAudio extends TranscodedRendition {
     let frame = encodedFrom - 1;
     let n = first;
     let packets: Packet[] = [];
-    for await (const data of adtsFrames(transcode({ ffmpeg, args, input, signal }))) {
+    for await (const data of adtsFrames(transcode({ ffmpeg, args, input, signal, graceMs: GRACE_MS }))) {
       const end = this.#endFrame(n);
       if (frame >= end) {
         yield this.#package(n, packets);

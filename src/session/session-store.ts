@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import type { PresentationStore } from '../presentation/presentation-store.ts';
-import { openSource } from '../source/open.ts';
+import { openSource, sourceLabel } from '../source/open.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { Session, type SessionRequest } from './session.ts';
@@ -37,7 +37,7 @@ export class SessionStore implements AsyncDisposable {
     const { presentations } = this.#options;
     const id = randomBytes(16).toString('hex');
     const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal });
-    const opening = { key: `${request.kind} ${request.source}`, source };
+    const opening = { key: `${request.kind} ${request.source}`, label: sourceLabel(spec), source };
     const session = new Session(id, request, {
       bytes: source,
       presentation: (signal) => presentations.open(opening, signal),

@@ -45,6 +45,8 @@ export class Session implements AsyncDisposable {
 
   readonly #openers: SessionOpeners;
   readonly #owner = new AbortController();
+  /** What `openBytes` gave and nobody has given back. */
+  readonly #bytes = new Set<Source>();
   #opening: Promise<Lease<Presentation>> | undefined;
   #presentation: Presentation | undefined;
   #failure: AppError | undefined;
@@ -117,9 +119,25 @@ export class Session implements AsyncDisposable {
     return lease.value;
   }
 
-  /** The source's bytes, opened anew for the caller, who disposes of it. @throws AppError `source-*`. */
-  openBytes(signal: AbortSignal): Promise<Source> {
-    return this.#openers.bytes(AbortSignal.any([signal, this.#owner.signal]));
+  /** Aborts when the session closes: what is being sent for it ends with it. */
+  get ended(): AbortSignal {
+    return this.#owner.signal;
+  }
+
+  /** The source's bytes, opened anew for the caller, who gives them back with `closeBytes`. @throws AppError `source-*`. */
+  async openBytes(signal: AbortSignal): Promise<Source> {
+    const source = await this.#openers.bytes(AbortSignal.any([signal, this.#owner.signal]));
+    this.#bytes.add(source);
+    if (this.#closed) {
+      await this.closeBytes(source);
+      this.#owner.signal.throwIfAborted();
+    }
+    return source;
+  }
+
+  async closeBytes(source: Source): Promise<void> {
+    this.#bytes.delete(source);
+    await source[Symbol.asyncDispose]();
   }
 
   /** A segment that starts at `position` seconds was served. */
@@ -156,6 +174,6 @@ export class Session implements AsyncDisposable {
     this.#owner.abort(new AppError('session-not-found', 'The session was closed.'));
     const lease = await opening?.catch(() => undefined);
     this.#presentation = undefined;
-    await lease?.release();
+    await Promise.all([lease?.release(), ...[...this.#bytes].map((source) => this.closeBytes(source))]);
   }
 }

@@ -2,6 +2,7 @@ import { AppError } from '../errors.ts';
 import { openFile } from './file.ts';
 import { type AddressGuard, anyAddress } from './guard.ts';
 import { openHttp } from './http.ts';
+import { urlLabel } from './http-errors.ts';
 import { defaultTuning, type HttpTuning } from './http-tuning.ts';
 import type { Source } from './source.ts';
 import type { SourceSpec } from './spec.ts';
@@ -27,5 +28,17 @@ export async function openSource(spec: SourceSpec, options: OpenSourceOptions): 
       return openHttp(spec.url, options.guard ?? anyAddress, options.signal, { ...defaultTuning, ...options.http });
     case 'torrent':
       throw new AppError('source-unsupported', 'Torrents are not supported yet: give a file or an http(s) link.');
+  }
+}
+
+/** A source in messages, before it is opened: the path, or the URL without credentials and query. */
+export function sourceLabel(spec: SourceSpec): string {
+  switch (spec.kind) {
+    case 'file':
+      return spec.path;
+    case 'http':
+      return urlLabel(spec.url);
+    case 'torrent':
+      return 'The torrent';
   }
 }

@@ -194,14 +194,15 @@ describe('the page', { timeout: 180_000 }, () => {
 
   test('goes on with a new session when the server has forgotten its own', async () => {
     await using player = await PlayerPage.open(browser, server);
-    await player.enter(await film());
+    // Longer than what the player buffers.
+    await player.enter(await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 240 }));
     await player.playing();
     const id = await player.sessionId();
     // Beyond what it has buffered, so that it must ask the server.
     await player.page.evaluate('globalThis.__raffi.hls.stopLoad()');
     assert.equal((await fetch(`${server.url}/sessions/${id}`, { method: 'DELETE' })).status, 204);
-    await player.page.evaluate('globalThis.__raffi.video.currentTime = 55; globalThis.__raffi.hls.startLoad()');
-    await player.until(`session && session.id !== '${id}' && video.currentTime > 55.1`);
+    await player.page.evaluate('globalThis.__raffi.video.currentTime = 230; globalThis.__raffi.hls.startLoad()');
+    await player.until(`session && session.id !== '${id}' && video.currentTime > 230.1`);
     assert.ok(await player.page.isHidden('#failure'));
   });
 

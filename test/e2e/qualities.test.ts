@@ -55,9 +55,9 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
     ]);
     for (const [label, rendition, frame] of [
       ['360p', '360p', 512],
-      ['Original', 'original', 512],
-      ['360p', '360p', 1111],
-      ['Original', 'original', 313],
+      ['Original', 'original', 1011],
+      ['360p', '360p', 250],
+      ['Original', 'original', 700],
     ] as const) {
       await choose(player, 'quality', label);
       const before = await player.currentTime();

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -140,6 +141,34 @@ test('MP3 is packed audio: every frame once, each segment stamped with its time'
   for (const { time: stamped, data } of segments) {
     assert.ok(Math.abs(stamped - time) < 0.002, `${stamped} instead of ${time}`);
     time += Math.round(data.length / frameBytes) * (1152 / 48_000);
+  }
+});
+
+test('players built on FFmpeg see the same times, B-frames or not', async () => {
+  await using server = await startTestServer();
+  const folder = mkdtempSync(join(tmpdir(), 'raffi-times-'));
+  try {
+    for (const options of [
+      { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 14 },
+      { container: 'mp4', video: 'hevc', audio: ['aac'], seconds: 14, openGop: true },
+    ] as const) {
+      const { video } = await fetchPresentation(server, await server.create({ source: await numberedMedia(options) }));
+      assert.ok(video);
+      for (const [n, segment] of video.segments.entries()) {
+        const path = join(folder, `${n}.mp4`);
+        writeFileSync(path, Buffer.concat([video.init, segment]));
+        const args = ['-v', 'error', '-show_entries', 'packet=pts_time', '-of', 'csv=p=0', path];
+        const times = execFileSync('ffprobe', args, { encoding: 'utf8' }).trim().split('\n').map(Number.parseFloat);
+        const { lowestPts, baseTime } = segmentDurations(video.init, segment);
+        assert.ok(
+          Math.abs(Math.min(...times) - baseTime) < 0.001,
+          `segment ${n}: ${Math.min(...times)} s, tfdt ${baseTime} s`,
+        );
+        assert.ok(Math.abs(lowestPts - baseTime) < 0.001);
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 });
 

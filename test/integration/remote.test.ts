@@ -96,4 +96,28 @@ describe('a link costs few requests', () => {
     origin.behaviour = {};
     assert.ok((await server.bytes(`/sessions/${id}/original/7.m4s`)).length > 1_000_000);
   });
+
+  test('segments that an origin does not send keep nobody else waiting', async () => {
+    await using stalled = await startOrigin({ file: await film('mkv') });
+    await using other = await startOrigin({ file: await film('mp4') });
+    const [bad, good] = await Promise.all([
+      server.create({ source: stalled.url }),
+      server.create({ source: other.url }),
+    ]);
+    for (const id of [bad, good]) await server.json(`/sessions/${id}`);
+    stalled.behaviour = { stallHead: true };
+    const controller = new AbortController();
+    const waiting = ['original', 'audio-0'].flatMap((name) =>
+      Array.from({ length: 12 }, (_, n) =>
+        server.get(`/sessions/${bad}/${name}/${n + 1}.m4s`, { signal: controller.signal }).then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      ),
+    );
+    const segment = server.bytes(`/sessions/${good}/original/7.m4s`).then(({ length }) => length);
+    assert.ok((await Promise.race([segment, ...waiting])) > 1_000_000);
+    controller.abort();
+    assert.deepEqual(new Set(await Promise.all(waiting)), new Set([0]));
+  });
 });

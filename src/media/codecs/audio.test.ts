@@ -252,7 +252,7 @@ describe('flac', () => {
       const config = configOf({ codec: 'flac', privateData: data.subarray(0, 300) });
       assert.deepEqual(config.configBox, expected);
       assert.equal(config.codecString, 'fLaC');
-      assert.deepEqual(config.audio, { sampleRate: rate, channels, frameSamples: Number(size) });
+      assert.deepEqual(config.audio, { sampleRate: rate, channels, bitDepth: 16, frameSamples: Number(size) });
       assert.deepEqual(configOf({ codec: 'flac', privateData: data.subarray(4, 300) }), config);
       assert.deepEqual(configOf({ codec: 'flac', privateData: data.subarray(8, 42) }), config);
       assertDurations(config, (await probe(mp4)).packets, 1e-6);

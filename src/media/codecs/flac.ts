@@ -29,6 +29,7 @@ export function describeFlac(input: CodecInput): CodecConfig {
   bits.skip(24 + 24);
   const sampleRate = bits.read(20);
   const channels = bits.read(3) + 1;
+  const bitDepth = bits.read(5) + 1;
   if (sampleRate === 0) throw new BitstreamError('the sampling frequency is 0');
   const frameSamples = minBlock === maxBlock && maxBlock >= 16 ? maxBlock : undefined;
   return {
@@ -37,7 +38,7 @@ export function describeFlac(input: CodecInput): CodecConfig {
     // STREAMINFO alone, marked as the last block: pictures and seek tables have no business in an initialization segment.
     configBox: makeFullBox('dfLa', concatBytes([Uint8Array.of(0x80, 0, 0, STREAMINFO_SIZE), info])),
     codecString: 'fLaC',
-    audio: { sampleRate, channels, ...(frameSamples !== undefined && { frameSamples }) },
+    audio: { sampleRate, channels, bitDepth, ...(frameSamples !== undefined && { frameSamples }) },
   };
 }
 

@@ -15,6 +15,8 @@ import {
   type Vui,
 } from './nal.ts';
 
+/** Of encoders that don't tell: B-frames, of which some are references. */
+const USUAL_REORDER_FRAMES = 2;
 const NAL_SPS = 7;
 const NAL_PPS = 8;
 
@@ -94,12 +96,47 @@ function readChroma(bits: BitReader): { chromaFormat: number; bitDepth: number; 
 }
 
 function readVui(bits: BitReader): Vui {
-  const head = readVuiHead(bits);
-  if (!bits.flag()) return head;
-  const unitsInTick = bits.read(32);
-  const timeScale = bits.read(32);
-  const frameRate = unitsInTick > 0 ? plausibleFrameRate(timeScale / (2 * unitsInTick)) : undefined;
-  return { ...head, ...(frameRate !== undefined && { frameRate }) };
+  let vui: Vui = readVuiHead(bits);
+  if (bits.flag()) {
+    const unitsInTick = bits.read(32);
+    const timeScale = bits.read(32);
+    bits.skip(1); // fixed_frame_rate_flag
+    const frameRate = unitsInTick > 0 ? plausibleFrameRate(timeScale / (2 * unitsInTick)) : undefined;
+    vui = { ...vui, ...(frameRate !== undefined && { frameRate }) };
+  }
+  try {
+    return { ...vui, ...readRestriction(bits) };
+  } catch (error) {
+    if (error instanceof BitstreamError) return vui;
+    throw error;
+  }
+}
+
+/** What follows the timing: of the HRD parameters and the bitstream restriction (E.1.1), only the reordering matters here. */
+function readRestriction(bits: BitReader): Pick<Vui, 'reorderFrames'> {
+  let hrd = false;
+  for (const _kind of ['NAL', 'VCL']) {
+    if (!bits.flag()) continue;
+    hrd = true;
+    skipHrd(bits);
+  }
+  if (hrd) bits.skip(1); // low_delay_hrd_flag
+  bits.skip(1); // pic_struct_present_flag
+  if (!bits.flag()) return {};
+  bits.skip(1); // motion_vectors_over_pic_boundaries_flag
+  for (let i = 0; i < 4; i++) bits.ue(); // largest picture, macroblock, motion vectors
+  return { reorderFrames: bits.ueMax(16, 'max_num_reorder_frames') };
+}
+
+function skipHrd(bits: BitReader): void {
+  const count = bits.ueMax(31, 'cpb_cnt_minus1') + 1;
+  bits.skip(8); // bit_rate_scale, cpb_size_scale
+  for (let i = 0; i < count; i++) {
+    bits.ue();
+    bits.ue();
+    bits.skip(1);
+  }
+  bits.skip(20); // lengths of delays and of the time offset
 }
 
 /** Picture size after cropping (7.4.2.1.1). */
@@ -145,7 +182,9 @@ function parseAvcSps(unit: Uint8Array): AvcSps {
     // Some writers cut the set short after the picture size: what decoders need is there.
     if (!(error instanceof BitstreamError)) throw error;
   }
-  return { profile, constraints, level, ...chroma, ...size, ...vui };
+  // Baseline profile has no B slices.
+  const reordering = profile === 66 ? { reorderFrames: 0 } : {};
+  return { profile, constraints, level, ...chroma, ...size, ...reordering, ...vui };
 }
 
 function isType(type: number): (unit: Uint8Array) => boolean {
@@ -229,6 +268,7 @@ export function describeH264(input: CodecInput): CodecConfig {
       height: sps.height,
       bitDepth: sps.bitDepth,
       ...(sps.frameRate !== undefined && { frameRate: sps.frameRate }),
+      reorderFrames: sps.reorderFrames ?? USUAL_REORDER_FRAMES,
       ...(colour && { colour }),
       ...(sps.pixelAspect && { pixelAspect: sps.pixelAspect }),
     },

@@ -84,10 +84,16 @@ function skipShortTermSet(bits: BitReader, index: number, deltaPocs: number[]): 
 }
 
 /** Everything between the bit depths and the VUI. */
-function skipToVui(bits: BitReader, maxSubLayersMinus1: number): void {
+/** @returns sps_max_num_reorder_pics of the highest layer. */
+function skipToVui(bits: BitReader, maxSubLayersMinus1: number): number {
   const log2MaxPoc = bits.ueMax(12, 'log2_max_pic_order_cnt_lsb_minus4') + 4;
   const layers = bits.flag() ? maxSubLayersMinus1 + 1 : 1;
-  for (let i = 0; i < layers * 3; i++) bits.ue();
+  let reorderFrames = 0;
+  for (let i = 0; i < layers; i++) {
+    bits.ue(); // sps_max_dec_pic_buffering_minus1
+    reorderFrames = bits.ueMax(15, 'sps_max_num_reorder_pics');
+    bits.ue(); // sps_max_latency_increase_plus1
+  }
   for (let i = 0; i < 6; i++) bits.ue(); // coding and transform block sizes, hierarchy depths
   if (bits.flag() && bits.flag()) skipScalingLists(bits);
   bits.skip(2); // amp_enabled_flag, sample_adaptive_offset_enabled_flag
@@ -105,6 +111,7 @@ function skipToVui(bits: BitReader, maxSubLayersMinus1: number): void {
     bits.skip(count * (log2MaxPoc + 1));
   }
   bits.skip(2); // sps_temporal_mvp_enabled_flag, strong_intra_smoothing_enabled_flag
+  return reorderFrames;
 }
 
 function readVui(bits: BitReader): Vui {
@@ -149,8 +156,8 @@ export function parseHevcSps(unit: Uint8Array): HevcSps {
   const bitDepthChroma = 8 + bits.ueMax(8, 'bit_depth_chroma_minus8');
   let vui: Vui = {};
   try {
-    skipToVui(bits, maxSubLayersMinus1);
-    if (bits.flag()) vui = readVui(bits);
+    vui = { reorderFrames: skipToVui(bits, maxSubLayersMinus1) };
+    if (bits.flag()) vui = { ...vui, ...readVui(bits) };
   } catch (error) {
     // What decoders and sample entries need is there; colour and timing come from the container then.
     if (!(error instanceof BitstreamError)) throw error;

@@ -177,6 +177,7 @@ export function describeHevc(input: CodecInput): CodecConfig {
       height: sps.height,
       bitDepth: sps.bitDepth,
       ...(sps.frameRate !== undefined && { frameRate: sps.frameRate }),
+      ...(sps.reorderFrames !== undefined && { reorderFrames: sps.reorderFrames }),
       ...(colour && { colour }),
       ...(sps.pixelAspect && { pixelAspect: sps.pixelAspect }),
     },

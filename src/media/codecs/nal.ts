@@ -128,6 +128,8 @@ export interface Vui {
   readonly pixelAspect?: readonly [number, number];
   readonly colour?: ColourInfo;
   readonly frameRate?: number;
+  /** Frames that precede any frame in decoding order and follow it in output order, at most. */
+  readonly reorderFrames?: number;
 }
 
 /** Table E-1 (the same in ISO/IEC 14496-10 and 23008-2), from aspect_ratio_idc 1 on. */

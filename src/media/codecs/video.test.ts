@@ -49,6 +49,7 @@ describe('h264', () => {
       height: 180,
       bitDepth: 8,
       frameRate: 25,
+      reorderFrames: 2,
       colour: { primaries: 1, transfer: 2, matrix: 1, fullRange: false },
       pixelAspect: [4, 3],
     });

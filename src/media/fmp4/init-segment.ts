@@ -16,6 +16,16 @@ export function timescaleOf(track: CopiedTrack): number {
   return track.config.audio?.sampleRate ?? VIDEO_TIMESCALE;
 }
 
+/**
+ * Ticks that are added to each composition offset of video, and taken off again by the edit list. So an offset below zero, which a sample has that is shown before its
+ * decode time (see media-segment.ts), does not stand as such: FFmpeg's demuxer, and all players built on it, would delay the whole track by the lowest negative one. It is as
+ * small as the codec's reordering allows, since hls.js does not know edit lists and takes it for a late start of the segment.
+ */
+export function compositionShift({ config, video }: CopiedTrack): number {
+  const frameRate = video?.frameRate ?? config.video?.frameRate ?? 24;
+  return Math.ceil(((config.video?.reorderFrames ?? 0) * VIDEO_TIMESCALE) / frameRate);
+}
+
 /** The CMAF header (ISO/IEC 23000-19, 7.3.1) of one track: `ftyp` and `moov` with empty sample tables. */
 export function initSegment(track: CopiedTrack): Buffer {
   const out = new BoxWriter();
@@ -44,8 +54,15 @@ function trak(out: BoxWriter, track: CopiedTrack): void {
         .u16(video ? 0 : 0x0100)
         .u16(0); // layer, group, volume
       matrix(out, video?.rotation ?? 0, video?.displayWidth ?? 0, video?.displayHeight ?? 0);
-      out.u32((video?.displayWidth ?? 0) * 0x10000).u32((video?.displayHeight ?? 0) * 0x10000);
+      out.u32(fixedPoint(video?.displayWidth ?? 0)).u32(fixedPoint(video?.displayHeight ?? 0));
     });
+    const shift = video ? compositionShift(track) : 0;
+    if (shift > 0) {
+      out.box('edts', () =>
+        // segment_duration 0: the fragments' (14496-12, 8.6.6.3)
+        out.fullBox('elst', 0, 0, () => out.u32(1).u32(0).u32(shift).u32(0x00010000)),
+      );
+    }
     out.box('mdia', () => {
       out.fullBox('mdhd', 0, 0, () =>
         out.u32(0).u32(0).u32(timescaleOf(track)).u32(0).u16(packedLanguage(track.language)).u16(0),
@@ -113,7 +130,7 @@ function sampleEntry(out: BoxWriter, track: CopiedTrack): void {
       out
         .zeros(8)
         .u16(config.audio?.channels ?? 2)
-        .u16(16)
+        .u16(config.audio?.bitDepth ?? 16)
         .u32(0);
       out.u32(rate < 0x10000 ? rate * 0x10000 : 0); // 16.16; larger rates stand in the codec's own box
       out.bytes(config.configBox);
@@ -126,7 +143,13 @@ function pixelAspect(out: BoxWriter, video: NonNullable<Track['video']>, width: 
   const vertical = video.displayHeight * width;
   if (horizontal <= 0 || vertical <= 0 || Math.abs(horizontal / vertical - 1) < 0.002) return;
   const divisor = gcd(horizontal, vertical);
+  if (Math.max(horizontal, vertical) / divisor > 0xffffffff) return;
   out.box('pasp', () => out.u32(horizontal / divisor).u32(vertical / divisor));
+}
+
+/** 16.16, as far as it goes: a damaged aspect ratio makes pictures of any width. */
+function fixedPoint(size: number): number {
+  return Math.min(Math.max(0, size), 0xffff) * 0x10000;
 }
 
 function gcd(a: number, b: number): number {

@@ -1,7 +1,7 @@
 import { presented } from '../presented.ts';
 import type { Packet } from '../types.ts';
 import { BoxWriter } from './box-writer.ts';
-import { type CopiedTrack, timescaleOf } from './init-segment.ts';
+import { type CopiedTrack, compositionShift, timescaleOf } from './init-segment.ts';
 
 /** What makes one media segment. Times are seconds on the source's clock. */
 export interface SegmentInput {
@@ -24,12 +24,15 @@ interface Timing {
   readonly packets: readonly Packet[];
 }
 
+/** The longest duration of a sample, in ticks: what lies further apart has damaged timestamps, and the next segment's `tfdt` is right again. */
+const LONGEST = 0x7fffffff;
+
 const SYNC_SAMPLE = 0x02000000; // sample_depends_on 2: on nothing
 const NON_SYNC_SAMPLE = 0x01010000; // depends on others, sample_is_non_sync_sample
 
 /**
  * A CMAF media segment (`moof`, `mdat`) of one track. A pure function of its input, so that everybody gets the same bytes.
- * `tfdt` is the lowest presentation time; composition offsets may be negative (`trun` version 1).
+ * `tfdt` is the lowest presentation time. Composition offsets are relative to the edit list's start; where one is still negative, `trun` version 1 holds it.
  * @param allocate gives the memory of the result, all of which is overwritten.
  */
 export function mediaSegment(input: SegmentInput, allocate: (length: number) => Uint8Array): Uint8Array {
@@ -84,6 +87,7 @@ function withMediaData(
 function videoTiming(input: SegmentInput): Timing {
   const { packets, startTime } = input;
   const scale = timescaleOf(input.track);
+  const shift = compositionShift(input.track);
   const count = packets.length;
   const shown = new Float64Array(count);
   for (let i = 0; i < count; i++) {
@@ -96,10 +100,11 @@ function videoTiming(input: SegmentInput): Timing {
   const durations = new Int32Array(count);
   const compositionOffsets = new Int32Array(count);
   for (let i = 0; i < count; i++) {
-    if (i + 1 < count) durations[i] = (decoded[i + 1] as number) - (decoded[i] as number);
-    compositionOffsets[i] = (shown[i] as number) - (decoded[i] as number);
+    if (i + 1 < count) durations[i] = Math.min(LONGEST, (decoded[i + 1] as number) - (decoded[i] as number));
+    const offset = shift + (shown[i] as number) - (decoded[i] as number);
+    compositionOffsets[i] = Math.min(LONGEST, Math.max(-LONGEST, offset));
   }
-  if (count > 0) durations[count - 1] = lastDuration(input, decoded, durations, scale);
+  if (count > 0) durations[count - 1] = Math.min(LONGEST, lastDuration(input, decoded, durations, scale));
   return { baseMediaDecodeTime: decoded[0] ?? 0, durations, compositionOffsets, packets };
 }
 
@@ -126,10 +131,11 @@ function audioTiming(input: SegmentInput): Timing {
     times[i] = i === 0 ? time : Math.max(time, (times[i - 1] as number) + 1);
   }
   const durations = new Int32Array(count);
-  for (let i = 0; i + 1 < count; i++) durations[i] = (times[i + 1] as number) - (times[i] as number);
+  for (let i = 0; i + 1 < count; i++) durations[i] = Math.min(LONGEST, (times[i + 1] as number) - (times[i] as number));
   if (count > 0) {
     const own = Math.round((packets[count - 1] as Packet).duration * scale);
-    durations[count - 1] = own || durations[count - 2] || input.track.config.audio?.frameSamples || 1024;
+    durations[count - 1] =
+      Math.min(LONGEST, own) || durations[count - 2] || input.track.config.audio?.frameSamples || 1024;
   }
   return { baseMediaDecodeTime: times[0] ?? 0, durations, compositionOffsets: new Int32Array(count), packets };
 }

@@ -32,6 +32,8 @@ const PROBE_HOPS = 64;
 const MAX_KEYS_PER_SECOND = 4;
 /** Entries of an index that are compared with the fragments themselves, where that is cheap. */
 const CHECKS = 8;
+/** Seconds by which its times may differ from theirs, apart from what all of them differ by. */
+const INDEX_TOLERANCE = 0.002;
 const MAX_FIRST_PACKET = 4 * 1024 * 1024;
 const TAIL = 1024 * 1024;
 
@@ -181,7 +183,7 @@ async function trueIndex(opening: Opening, index: FragmentIndex): Promise<TrueIn
   const span = (points.at(-1)?.start ?? 0) - (points[0]?.start ?? 0);
   if (points.length === 0 || points.length > 2 + (MAX_KEYS_PER_SECOND * span) / index.timescale) return undefined;
   const isLocal = window.source.latency === 'local';
-  const checks = isLocal ? Math.min(CHECKS, points.length) : 1;
+  let checks = isLocal ? Math.min(CHECKS, points.length) : 1;
   let shift = 0;
   for (let i = 0; i < checks; i++) {
     const point = points[Math.floor((i * (points.length - 1)) / Math.max(1, checks - 1))]!;
@@ -190,7 +192,11 @@ async function trueIndex(opening: Opening, index: FragmentIndex): Promise<TrueIn
     // An index without the earliest times (mfra) serves only where nothing is presented before the key frame that it follows.
     const isEarliest = first.decode.every((_, k) => parser.pts(first, k) >= parser.pts(first, 0));
     if (index.endTime === undefined && !isEarliest) return undefined;
-    if (i === 0) shift = parser.pts(first, 0) - point.time / index.timescale;
+    const difference = parser.pts(first, 0) - point.time / index.timescale;
+    if (i === 0) shift = difference;
+    // What lies before 0 cannot be told in unsigned times, and FFmpeg's mfra calls it 0: a second entry shows whether all are shifted.
+    if (i === 0 && point.time === 0 && difference < 0) checks = Math.max(checks, Math.min(2, points.length));
+    if (Math.abs(difference - shift) > INDEX_TOLERANCE) return undefined;
   }
   const seconds = (ticks: number) => ticks / index.timescale + shift;
   const starts = Float64Array.from(points, ({ start }) => seconds(start));

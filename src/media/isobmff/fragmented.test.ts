@@ -115,6 +115,23 @@ describe('the index', () => {
     }
   });
 
+  test('an mfra that cannot tell a first time below zero is not believed', async () => {
+    // Cut between key frames: the first frame lies before the edit's start, which FFmpeg's mfra calls 0.
+    const flags = ['-c', 'copy', '-movflags', '+frag_keyframe+delay_moov'];
+    await ffmpeg('-ss', '2.3', '-i', path('plain.mp4'), ...flags, path('cut.mp4'));
+    for (const latency of ['local', 'remote'] as const) {
+      const { reader } = await open('cut.mp4', latency);
+      await using _ = reader;
+      const { starts } = reader.keyframes ?? (await reader.scan(signal));
+      assert.ok(starts[0]! < 0, `starts at ${starts[0]}`);
+      for (const [key, cut] of cutsOf({ times: starts, starts, positions: starts }).entries()) {
+        using batch = await reader.read(reader.info.videoTrackId!, cut, signal);
+        const lowest = Math.min(...batch.packets.map(({ pts }) => pts));
+        assert.ok(Math.abs(lowest - starts[key]!) < 1e-3, `key frame ${key} at ${lowest}, not ${starts[key]}`);
+      }
+    }
+  });
+
   test('an index that calls every fragment a key frame is not believed', async () => {
     const { reader } = await open('every-frame.mp4', 'remote');
     await using _ = reader;

@@ -123,7 +123,12 @@ function standsOnKey(
 ): boolean {
   const ticks = track.timing.ticksOf(walker);
   const cue = index.ticks[key] ?? Number.POSITIVE_INFINITY;
-  return ticks === cue || (walker.key && ticks >= cue - (CUE_TOLERANCE * 1e9) / file.layout.info.timestampScale);
+  // Where two frames have one time, the cue's place tells them apart.
+  const isThere = walker.blockPos >= (index.clusters[key] ?? 0) + (index.relatives[key] ?? 0);
+  return (
+    (ticks === cue && (walker.key || isThere)) ||
+    (walker.key && ticks >= cue - (CUE_TOLERANCE * 1e9) / file.layout.info.timestampScale)
+  );
 }
 
 /** Video by the index. @throws AppError `media-damaged`, `source-*`; the signal's reason. */

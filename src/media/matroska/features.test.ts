@@ -380,3 +380,23 @@ describe('metadata', () => {
     await assert.rejects(openMatroska(memorySource(bytes), AbortSignal.abort(reason)), reason);
   });
 });
+
+it('a frame with the time of the next key frame still belongs to the cut before it', async () => {
+  const frames = [0, 40, 80, 120].map((ticks, n) => simpleBlock(1, ticks, [0x10, n], n === 0));
+  const bytes = file({
+    tracks: element(ID.Tracks, videoTrack(1)),
+    clusters: [cluster(0, ...frames), cluster(80, simpleBlock(1, 0, [0x10, 4]), simpleBlock(1, 40, [0x10, 5], false))],
+    duration: 160,
+    cues: [
+      [0, 0],
+      [80, 1],
+    ],
+  });
+  await using reader = await open(bytes);
+  const numbers: number[][] = [];
+  for (const cut of keyCuts(reader)) numbers.push((await read(reader, 1, cut)).map(({ data }) => data[1] as number));
+  assert.deepEqual(numbers, [
+    [0, 1, 2, 3],
+    [4, 5],
+  ]);
+});

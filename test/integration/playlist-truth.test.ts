@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { boxAt } from '../fixtures/boxes.ts';
+import { plainMedia } from '../fixtures/media.ts';
+import { checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
+import { type FetchedRendition, fetchPresentation, startTestServer } from './harness.ts';
+
+const PICTURE = ['-f', 'lavfi', '-i', 'testsrc2=s=192x108:r=25:d=20'];
+const CODECS = ['-c:a', 'aac', '-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-pix_fmt', 'yuv420p'];
+const tone = (seconds: number): string[] => ['-f', 'lavfi', '-i', `sine=f=440:r=48000:d=${seconds}`];
+
+test('BANDWIDTH covers what packaging adds, which is much where the media is little', async () => {
+  await using server = await startTestServer();
+  const source = await plainMedia('thin.mkv', [...PICTURE, ...tone(20), ...CODECS, '-crf', '40', '-b:a', '32k']);
+  const id = await server.create({ source });
+  const [variant] = checkMultivariant(await server.text(`/sessions/${id}/stream.m3u8`)).variants;
+  const { video, audio } = await fetchPresentation(server, id);
+  const renditions = [video, ...audio] as FetchedRendition[];
+  // The last segment is shorter than half the target duration: no peak (RFC 8216, 4.1).
+  const rates = (video as FetchedRendition).playlist.segments.slice(0, -1).map(({ duration }, n) => {
+    const bytes = renditions.reduce((sum, { segments }) => sum + (segments[n] as Uint8Array).length, 0);
+    return (bytes * 8) / duration;
+  });
+  const peak = Math.max(...rates);
+  assert.ok((variant?.bandwidth as number) >= peak, `BANDWIDTH ${variant?.bandwidth}, real ${peak}`);
+});
+
+test('a slice that begins after the end of the audio has no audio', async () => {
+  await using server = await startTestServer();
+  const id = await server.create({ source: await plainMedia('uneven.mkv', [...PICTURE, ...tone(7), ...CODECS]) });
+  const { variants, renditions } = checkMultivariant(await server.text(`/sessions/${id}/stream?seek=19`));
+  assert.deepEqual(renditions, []);
+  for (const { uri } of variants) assert.match(uri, /^(original|\d+p)\//);
+  assert.match(variants[0]?.codecs as string, /^avc1\.[0-9A-F]{6}$/);
+  const uri = variants[0]?.uri as string;
+  const { segments } = checkMediaPlaylist(await server.text(`/sessions/${id}/${uri}`));
+  await server.bytes(`/sessions/${id}/original/${segments[0]?.uri}`);
+});
+
+test('FLAC of 24 bits says so in its sample entry, without which Chromium refuses it', async () => {
+  await using server = await startTestServer();
+  const flac = ['-c:a', 'flac', '-sample_fmt', 's32', '-bits_per_raw_sample', '24'];
+  const source = await plainMedia('deep.mkv', [...PICTURE, ...tone(20), ...CODECS, ...flac]);
+  const { audio } = await fetchPresentation(server, await server.create({ source }));
+  const init = Buffer.from((audio[0] as FetchedRendition).init);
+  const stsd = boxAt(init, 'moov/trak/mdia/minf/stbl/stsd');
+  // After the version and the number of entries: size, type, 16 bytes, channels.
+  assert.equal(init.toString('latin1', stsd.content + 12, stsd.content + 16), 'fLaC');
+  assert.equal(init.readUInt16BE(stsd.content + 34), 24);
+});
