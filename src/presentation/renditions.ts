@@ -115,7 +115,7 @@ function groupTags(
 }
 
 /** Bits per second of copied audio whose own rate is not known. */
-const USUAL_AUDIO = 256_000;
+const USUAL_AUDIO = 160_000;
 
 /**
  * BANDWIDTH and AVERAGE-BANDWIDTH. A copy has the source's own rates, which count all its tracks, and what packaging adds, which is much where the media is

@@ -18,7 +18,7 @@ export interface Material {
 }
 
 /** No picture does with less, bits per second. */
-const LEAST_BIT_RATE = 250_000;
+const LEAST_BIT_RATE = 100_000;
 
 /** What transcoding needs of the process: made once, shared by all presentations. */
 export interface Transcoding {
