@@ -11,9 +11,10 @@ import { existsSync, mkdtempSync, rmSync, statSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { planTimeline } from '../src/hls/timeline.ts';
 import { Limiter } from '../src/lib/limiter.ts';
 import { openMedia } from '../src/media/open.ts';
-import { Presentation } from '../src/presentation/presentation.ts';
+import { copiedRenditions } from '../src/presentation/copied.ts';
 import { openSource } from '../src/source/open.ts';
 import { type BenchServer, createSession, getBytes, median, memoryKb, percentile, startServer } from './lib/server.ts';
 
@@ -77,18 +78,23 @@ async function randomSegments(server: BenchServer, film: string, segments: numbe
 async function sustained(film: string): Promise<{ mbPerSecond: number; cpuPerGb: number }> {
   const signal = new AbortController().signal;
   const source = await openSource({ kind: 'file', path: film }, { signal });
-  await using presentation = await Presentation.open(source, openMedia, new Limiter(1), signal);
-  const video = presentation.rendition('original');
+  await using reader = await openMedia(source, signal);
+  const index = reader.keyframes;
+  if (!index) throw new Error('the film has no index');
+  const starts = index.starts.map((start) => start - reader.info.startTime);
+  const timeline = planTimeline({ starts, positions: index.positions }, reader.info.duration);
+  const [video] = copiedRenditions({ reader, info: reader.info, timeline, limiter: new Limiter(1) });
   if (!video) throw new Error('the film has no video to copy');
   let bytes = 0;
   const cpu = process.cpuUsage();
   const start = performance.now();
   for (let n = 0; n < video.segments.length; n++) {
-    using segment = await presentation.segment(video, n, signal);
+    using segment = await video.segment(n, signal);
     bytes += segment.bytes.length;
   }
   const seconds = (performance.now() - start) / 1000;
   const { user, system } = process.cpuUsage(cpu);
+  await source[Symbol.asyncDispose]();
   return { mbPerSecond: bytes / 1e6 / seconds, cpuPerGb: (user + system) / 1e6 / (bytes / 1e9) };
 }
 

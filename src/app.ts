@@ -1,11 +1,16 @@
 import { readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.ts';
-import { findBinary } from './ffmpeg/binaries.ts';
+import { findBinary, type Places } from './ffmpeg/binaries.ts';
+import { type Capabilities, describeCapabilities, detectCapabilities } from './ffmpeg/capabilities.ts';
 import { buildServer } from './http/server.ts';
 import { readerOpener } from './presentation/open-reader.ts';
 import { PresentationStore } from './presentation/presentation-store.ts';
+import { RunPool } from './presentation/run-pool.ts';
+import { defaultCacheBytes } from './presentation/segment-folder.ts';
+import { SegmentStore } from './presentation/segment-store.ts';
 import { SessionStore } from './session/session-store.ts';
 
 export interface App extends AsyncDisposable {
@@ -19,19 +24,40 @@ function version(): string {
   return (JSON.parse(text) as { version: string }).version;
 }
 
+function placesOf(config: Config, configured: string | undefined): Places {
+  const besideExecutable = dirname(process.execPath);
+  return { pathEntries: config.searchPath, besideExecutable, ...(configured ? { configured } : {}) };
+}
+
+/** The one line on what FFmpeg is there. */
+function tell(found: Capabilities, log: FastifyBaseLogger): void {
+  const level = found.missing.length === 0 ? 'info' : 'warn';
+  log[level]({ ffmpeg: found.ffmpeg?.path, ffprobe: found.ffprobe?.path }, describeCapabilities(found));
+}
+
 /**
  * Wires the rooms together and listens. Disposing ends requests, sessions and everything they own.
  * @throws what `listen` throws (`EADDRINUSE`, ...).
  */
 export async function startApp(config: Config, log: FastifyBaseLogger): Promise<App> {
   await using resources = new AsyncDisposableStack();
-  const besideExecutable = dirname(process.execPath);
-  const places = {
-    pathEntries: config.searchPath,
-    besideExecutable,
-    ...(config.ffprobeBin ? { configured: config.ffprobeBin } : {}),
-  };
-  const presentations = new PresentationStore(readerOpener(() => findBinary('ffprobe', places)));
+  const places = { ffmpeg: placesOf(config, config.ffmpegBin), ffprobe: placesOf(config, config.ffprobeBin) };
+  const stopping = new AbortController();
+  // Asked behind `listen`: who needs the answer waits for it.
+  const capabilities = detectCapabilities(places, stopping.signal);
+  const told = capabilities.then(
+    (found) => tell(found, log),
+    (error: unknown) => {
+      if (!stopping.signal.aborted) log.error({ err: error }, 'FFmpeg could not be examined');
+    },
+  );
+  const folder = tmpdir();
+  const diskBytes = config.cacheBytes ?? defaultCacheBytes(folder);
+  const store = resources.use(new SegmentStore({ diskBytes, folder, log }));
+  const presentations = new PresentationStore(
+    readerOpener(() => findBinary('ffprobe', places.ffprobe)),
+    { capabilities, pool: new RunPool(config.maxRuns), store },
+  );
   const sessions = resources.use(
     new SessionStore({
       presentations,
@@ -40,7 +66,11 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
         log.info({ session: session.id, idleSeconds: Math.round(idleMs / 1000) }, 'session expired'),
     }),
   );
-  const server = await buildServer({ sessions, log, version: version() });
+  resources.defer(() => {
+    stopping.abort();
+    return told;
+  });
+  const server = await buildServer({ sessions, capabilities, log, version: version() });
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
   const address = server.server.address();

@@ -23,6 +23,19 @@ test('reads durations and flags', () => {
   assert.equal(readConfig({ DEBUG: 'True' }).debug, true);
 });
 
+test('reads sizes', () => {
+  assert.equal(readConfig({}).cacheBytes, undefined);
+  const cases: [string, number][] = [
+    ['0', 0],
+    ['1000000', 1_000_000],
+    ['512M', 512 * 1024 ** 2],
+    ['4g', 4 * 1024 ** 3],
+    ['1.5 GiB', 1.5 * 1024 ** 3],
+    ['2KB', 2048],
+  ];
+  for (const [value, size] of cases) assert.equal(readConfig({ RAFFI_CACHE_BYTES: value }).cacheBytes, size, value);
+});
+
 test('a variable that makes no sense is named', () => {
   const bad: Record<string, string>[] = [
     { RAFFI_SERVER_ADDR: 'nonsense' },
@@ -32,6 +45,10 @@ test('a variable that makes no sense is named', () => {
     { PORT: '-1' },
     { RAFFI_SESSION_IDLE: 'soon' },
     { RAFFI_SESSION_IDLE: '0' },
+    { RAFFI_CACHE_BYTES: 'lots' },
+    { RAFFI_CACHE_BYTES: '-1' },
+    { RAFFI_CACHE_BYTES: '4X' },
+    { RAFFI_CACHE_BYTES: '999999999T' },
     { DEBUG: 'maybe' },
   ];
   for (const env of bad) {

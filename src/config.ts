@@ -1,9 +1,14 @@
 /** The only reader of the environment. */
+import { availableParallelism } from 'node:os';
 
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   /** Sessions without any request for this long end. */
   readonly sessionIdleMs: number;
+  /** Transcoding runs at once, in the whole process. */
+  readonly maxRuns: number;
+  /** Bytes of transcoded segments on disk; 0: in memory only; undefined: by what is free. */
+  readonly cacheBytes: number | undefined;
   readonly ffmpegBin: string | undefined;
   readonly ffprobeBin: string | undefined;
   /** Folders of PATH, in order. */
@@ -21,6 +26,8 @@ export function readConfig(env: Environment): Config {
   return Object.freeze({
     listen: Object.freeze(listenAddress(env)),
     sessionIdleMs: duration(env, 'RAFFI_SESSION_IDLE', 30 * 60_000),
+    maxRuns: count(env, 'RAFFI_MAX_RUNS', availableParallelism()),
+    cacheBytes: bytes(env, 'RAFFI_CACHE_BYTES'),
     ffmpegBin: text(env, 'RAFFI_FFMPEG_BIN'),
     ffprobeBin: text(env, 'RAFFI_FFPROBE_BIN'),
     searchPath: Object.freeze(
@@ -71,6 +78,31 @@ function duration(env: Environment, name: string, otherwise: number): number {
     );
   }
   return ms;
+}
+
+const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
+
+/** Bytes, or a number with the unit K, M, G or T (powers of 1024; "MB" and "MiB" are the same). */
+function bytes(env: Environment, name: string): number | undefined {
+  const value = text(env, name);
+  if (value === undefined) return undefined;
+  const match = /^(\d{1,15}(?:\.\d+)?)\s*(?:([kmgt])(?:i?b)?|b)?$/i.exec(value);
+  const size = match
+    ? Math.floor(Number(match[1]) * (BYTE_UNITS[match[2]?.toLowerCase() ?? ''] as number))
+    : Number.NaN;
+  if (!(size <= Number.MAX_SAFE_INTEGER)) {
+    throw new ConfigError(`${name} must be a number of bytes such as "0", "512M" or "4G", but is "${value}".`);
+  }
+  return size;
+}
+
+function count(env: Environment, name: string, otherwise: number): number {
+  const value = text(env, name);
+  if (value === undefined) return otherwise;
+  if (!/^\d{1,4}$/.test(value) || Number(value) < 1) {
+    throw new ConfigError(`${name} must be a whole number from 1 to 9999, but is "${value}".`);
+  }
+  return Number(value);
 }
 
 function flag(env: Environment, name: string, otherwise: boolean): boolean {

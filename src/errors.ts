@@ -31,6 +31,8 @@ export type ErrorCode =
   | 'media-not-playable'
   | 'probe-timeout'
   | 'segment-timeout'
+  | 'transcode-failed'
+  | 'server-busy'
   | 'server-closing'
   | 'internal';
 

@@ -12,8 +12,9 @@
  * @property {string} codec FFmpeg's name.
  * @property {string} [language]
  * @property {string} [title]
- * @property {string} [delivery] `copied` or `omitted`.
- * @property {string} [reason] Why it is omitted, in words.
+ * @property {string} [delivery] `copied`, `transcoded`, `converted` or `omitted`.
+ * @property {string} [reason] Why it is not copied, in words.
+ * @property {string[]} [renditions] Which show it.
  * @property {string} [codecString] RFC 6381.
  * @property {number} [width]
  * @property {number} [height]

@@ -1,10 +1,11 @@
-import { audioTracks, chooseAudio, isPlayed, streamsOf } from './audio-tracks.js';
 import { byId, setIcon, setLabel } from './dom.js';
-import { channelLayout, clock, codecName, language } from './format.js';
+import { clock, language } from './format.js';
 import { handleKey } from './keys.js';
 import { Menu } from './menu.js';
+import { audioItems, qualityItems, qualityLabel } from './quality-menu.js';
 import { canFullScreen, canPictureInPicture, toggleFullScreen, togglePictureInPicture } from './screen.js';
 import { Scrubber } from './scrubber.js';
+import { chooseSubtitles, toggledSubtitles } from './subtitle-tracks.js';
 
 /**
  * @typedef {import('./playback.js').Playback} Playback
@@ -26,6 +27,8 @@ export class Controls {
   #total = byId('total', HTMLSpanElement);
   #chapter = byId('chapter', HTMLSpanElement);
   #audioButton = byId('audio-button', HTMLButtonElement);
+  #subtitleButton = byId('subtitle-button', HTMLButtonElement);
+  #qualityButton = byId('quality-button', HTMLButtonElement);
   #speedButton = byId('speed-button', HTMLButtonElement);
   #flash = byId('flash', HTMLDivElement);
   #help = byId('help', HTMLDialogElement);
@@ -52,6 +55,8 @@ export class Controls {
     this.#bindVideo();
     this.#bindPointer();
     new Menu(this.#audioButton, byId('audio-menu', HTMLDivElement), () => this.#audioItems());
+    new Menu(this.#subtitleButton, byId('subtitle-menu', HTMLDivElement), () => this.#subtitleItems());
+    new Menu(this.#qualityButton, byId('quality-menu', HTMLDivElement), () => this.#qualityItems());
     new Menu(this.#speedButton, byId('speed-menu', HTMLDivElement), () => this.#speedItems());
     document.addEventListener('keydown', (event) => this.#key(event));
   }
@@ -63,6 +68,8 @@ export class Controls {
     this.scrubber.setChapters([]);
     this.scrubber.setDuration(0);
     this.#audioButton.hidden = true;
+    this.#subtitleButton.hidden = true;
+    this.#qualityButton.hidden = true;
     this.#root.classList.remove('ended', 'waiting-for-click', 'sound');
     this.#video.playbackRate = 1;
     this.#mirrorTime();
@@ -76,9 +83,16 @@ export class Controls {
     this.#mirrorTime();
   }
 
-  /** The audio button is there when there is a choice. */
+  /** The buttons are there when there is a choice. */
   mirrorTracks() {
-    this.#audioButton.hidden = audioTracks(this.#playback.hls).length < 2;
+    this.#subtitleButton.hidden = (this.#playback.hls?.subtitleTracks.length ?? 0) === 0;
+    const { qualities } = this.#playback;
+    this.#audioButton.hidden = qualities.tracks.length < 2;
+    this.#qualityButton.hidden = qualities.list.length < 2;
+    const { current, chosen } = qualities;
+    const label = current === undefined ? 'Auto' : qualityLabel(current);
+    this.#qualityButton.textContent = /\d+p/.exec(label)?.[0] ?? label;
+    setLabel(this.#qualityButton, `Quality: ${chosen === '' ? 'auto, now ' : ''}${label}`);
   }
 
   /** The browser wants a click first. */
@@ -292,33 +306,55 @@ export class Controls {
     if (this.#chapter.textContent !== chapter) this.#chapter.textContent = chapter;
   }
 
-  /** @returns {import('./menu.js').MenuItem[]} */
-  #audioItems() {
-    const { hls, info } = this.#playback;
-    if (hls === undefined) return [];
-    const tracks = audioTracks(hls);
-    const streams = streamsOf(tracks, info?.availableStreams ?? []);
-    return tracks.map((track, at) => {
-      const label = language(track.lang) ?? track.name;
-      const stream = streams[at];
-      const notes = [
-        stream?.title || (track.name === label ? undefined : track.name),
-        stream && codecName(stream.codec),
-      ];
-      if (stream?.channels) notes.push(channelLayout(stream.channels));
-      const note = notes.filter((part) => part !== undefined && part !== '').join(', ');
-      const choose = () => {
-        if (isPlayed(hls, track)) return;
-        chooseAudio(hls, track);
-        this.#say(`Audio: ${label}`);
-      };
-      return { label, note: note || undefined, checked: isPlayed(hls, track), choose };
+  #qualityItems() {
+    return qualityItems(this.#playback.qualities, (label) => {
+      this.mirrorTracks();
+      this.#say(`Quality: ${label}`);
     });
+  }
+
+  #audioItems() {
+    const { qualities, info } = this.#playback;
+    return audioItems(qualities, info, (label) => this.#say(`Audio: ${label}`));
   }
 
   #nextAudio() {
     const items = this.#audioItems();
     if (items.length > 1) items[(items.findIndex((item) => item.checked) + 1) % items.length]?.choose();
+  }
+
+  /** @returns {import('./menu.js').MenuItem[]} */
+  #subtitleItems() {
+    const { hls } = this.#playback;
+    if (hls === undefined) return [];
+    const off = { label: 'Off', checked: hls.subtitleTrack < 0, choose: () => this.#showSubtitles(-1) };
+    const items = hls.subtitleTracks.map((track, at) => {
+      const label = language(track.lang) ?? track.name;
+      const notes = [track.name === label ? undefined : track.name, track.forced ? 'forced' : undefined];
+      const note = notes.filter((part) => part !== undefined).join(', ');
+      return {
+        label,
+        note: note || undefined,
+        checked: at === hls.subtitleTrack,
+        choose: () => this.#showSubtitles(at),
+      };
+    });
+    return [off, ...items];
+  }
+
+  /** @param {number} at position among the tracks, -1 for none */
+  #showSubtitles(at) {
+    const { hls } = this.#playback;
+    if (hls === undefined) return;
+    chooseSubtitles(hls, at);
+    const track = hls.subtitleTracks[at];
+    this.#say(track === undefined ? 'Subtitles off' : `Subtitles: ${language(track.lang) ?? track.name}`);
+  }
+
+  #toggleSubtitles() {
+    const { hls } = this.#playback;
+    if (hls === undefined || hls.subtitleTracks.length === 0) return this.#say('No subtitles');
+    this.#showSubtitles(toggledSubtitles(hls));
   }
 
   /** @returns {import('./menu.js').MenuItem[]} */
@@ -367,6 +403,7 @@ export class Controls {
     full: () => toggleFullScreen(this.#root, this.#video),
     pictureInPicture: () => togglePictureInPicture(this.#video),
     nextAudio: () => this.#nextAudio(),
+    subtitles: () => this.#toggleSubtitles(),
     panel: () => this.#panel.toggle(),
     help: () => this.#help.showModal(),
     escape: () => {

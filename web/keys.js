@@ -10,6 +10,7 @@
  * @property {() => void} full
  * @property {() => void} pictureInPicture
  * @property {() => void} nextAudio
+ * @property {() => void} subtitles
  * @property {() => void} panel
  * @property {() => void} help
  * @property {() => boolean} escape whether there was something to leave
@@ -45,6 +46,7 @@ export function handleKey(event, actions) {
     f: actions.full,
     p: actions.pictureInPicture,
     a: actions.nextAudio,
+    c: actions.subtitles,
     i: actions.panel,
     '<': () => actions.faster(-1),
     '>': () => actions.faster(1),

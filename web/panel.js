@@ -1,7 +1,17 @@
 import { byId, make } from './dom.js';
 import { decodes } from './failures.js';
-import { channelLayout, clock, codecName, containerName, language, milliseconds, size } from './format.js';
+import {
+  channelLayout,
+  clock,
+  codecName,
+  codecStringName,
+  containerName,
+  language,
+  milliseconds,
+  size,
+} from './format.js';
 import { bufferAhead } from './metrics.js';
+import { isOriginal, isTranscoded } from './qualities.js';
 
 /**
  * @typedef {import('./playback.js').Playback} Playback
@@ -70,7 +80,7 @@ export class Panel {
       ['Size', info?.fileSize ? size(info.fileSize) : undefined],
       ['Chapters', info?.chapters?.length ? String(info.chapters.length) : undefined],
     ]);
-    const tracks = (info?.availableStreams ?? []).map((stream) => trackRow(stream));
+    const tracks = (info?.availableStreams ?? []).map((stream) => trackRow(stream, this.#playback.qualities));
     this.#body.replaceChildren(make('h3', undefined, 'Source'), facts(source));
     if (tracks.length > 0) this.#body.append(make('h3', undefined, 'Tracks'), ...tracks);
     this.#body.append(this.#live);
@@ -83,6 +93,7 @@ export class Panel {
     const { videoWidth, videoHeight } = this.#video;
     const times = metrics.lastLoad !== undefined && metrics.medianLoad !== undefined;
     const now = facts([
+      ...playing(this.#playback.qualities),
       ['Buffered ahead', `${bufferAhead(this.#video).toFixed(1)} s`],
       ['Segments loaded', hls === undefined ? undefined : `${metrics.segments}, ${size(metrics.bytes)}`],
       [
@@ -115,19 +126,62 @@ function facts(entries) {
   return list;
 }
 
-/** @param {StreamInfo} stream */
-function trackRow(stream) {
-  const omitted = stream.delivery === 'omitted';
-  const unheard = !omitted && stream.codecString !== undefined && !decodes(stream.type, stream.codecString);
-  const row = make('div', omitted || unheard ? 'track omitted' : 'track');
+/**
+ * The variant that is shown now, and what the server does for it.
+ * @param {import('./qualities.js').Qualities} qualities
+ * @returns {[string, string | undefined][]}
+ */
+function playing({ current, playedTrack }) {
+  if (current === undefined) return [];
+  const { name, level } = current;
+  const size = level.width > 0 ? `${level.width} × ${level.height}` : undefined;
+  const codecs = level.codecs.split(',').filter((codec) => codec !== '');
+  const variant = [isOriginal(level) ? 'Original' : name, size, codecs.map(codecStringName).join(' + ')];
+  const picture = level.videoCodec !== undefined && !isOriginal(level);
+  const work = [picture ? `the picture to ${name}` : '', isTranscoded(playedTrack) ? 'the sound to AAC' : ''];
+  const transcoding = work.filter((part) => part !== '').join(' and ');
+  return [
+    ['Playing', variant.filter((part) => part !== undefined && part !== '').join(', ')],
+    ['The server', transcoding === '' ? 'copies, nothing is re-encoded' : `is transcoding ${transcoding}`],
+  ];
+}
+
+/**
+ * @param {StreamInfo} stream
+ * @param {import('./qualities.js').Qualities} qualities
+ */
+function trackRow(stream, qualities) {
+  const { left, words } = delivery(stream, qualities);
+  const row = make('div', left ? 'track omitted' : 'track');
   const kind = /** @type {Record<string, string>} */ ({ video: 'Video', audio: 'Audio', subtitle: 'Subtitles' });
   row.append(make('b', undefined, `${kind[stream.type] ?? stream.type}: ${codecName(stream.codec)}`));
   const details = trackDetails(stream).join(', ');
   if (details !== '') row.append(make('p', undefined, details));
-  if (omitted) row.append(make('p', 'delivery', stream.reason ? `Left out: ${stream.reason}` : 'Left out'));
-  else if (unheard) row.append(make('p', 'delivery', 'Copied, but this browser has no decoder for it'));
-  else if (stream.delivery === 'copied') row.append(make('p', 'delivery', 'Copied, not re-encoded'));
+  if (words !== '') row.append(make('p', 'delivery', words));
   return row;
+}
+
+/**
+ * How this browser gets a track, and why so.
+ * @param {StreamInfo} stream
+ * @param {import('./qualities.js').Qualities} qualities
+ * @returns {{ left: boolean, words: string }} `left`: it does not get it
+ */
+function delivery(stream, qualities) {
+  const because = stream.reason ? `: ${stream.reason}` : '';
+  const others = (stream.renditions ?? []).filter((name) => name !== 'original' && !/^audio-\d+$/.test(name));
+  const to = stream.type === 'audio' ? 'AAC' : others.join(', ');
+  if (stream.delivery === 'omitted') return { left: true, words: `Left out${because}` };
+  if (stream.delivery === 'converted') return { left: false, words: 'Converted to WebVTT' };
+  if (stream.delivery === 'transcoded') return { left: false, words: `Transcoded to ${to}${because}` };
+  if (stream.delivery !== 'copied') return { left: false, words: '' };
+  if (stream.codecString !== undefined && !decodes(stream.type, stream.codecString)) {
+    const why = 'this browser has no decoder for it';
+    if (others.length === 0) return { left: true, words: `Copied, but ${why}` };
+    return { left: false, words: `Transcoded to ${to}: ${why}` };
+  }
+  const ladder = stream.type === 'video' && qualities.list.length > 1 ? `; transcoded to ${to} when asked for` : '';
+  return { left: false, words: `Copied, not re-encoded${ladder}` };
 }
 
 /** @param {StreamInfo} stream */

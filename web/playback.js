@@ -9,6 +9,8 @@ import {
 } from './api.js';
 import { answeredProblem, describeCodecs, describeError, describeProblem } from './failures.js';
 import { Metrics } from './metrics.js';
+import { Qualities } from './qualities.js';
+import { restoreSubtitles } from './subtitle-tracks.js';
 import Hls from './vendor/hls.mjs';
 
 /**
@@ -20,7 +22,7 @@ import Hls from './vendor/hls.mjs';
  *
  * @typedef {object} PlaybackEvents
  * @property {(info: SessionInfo) => void} info The session's info came, or came anew.
- * @property {() => void} tracks The audio tracks, or the choice among them, changed.
+ * @property {() => void} tracks The qualities, the audio or subtitle tracks, or the choice among them, changed.
  * @property {(failure: Failure) => void} failed It cannot go on by itself.
  * @property {(notice: string) => void} notice Something worth a line that stops nothing.
  * @property {(lost: boolean) => void} connection The server is out of reach, or back.
@@ -49,6 +51,7 @@ export class Playback {
   info = /** @type {SessionInfo | undefined} */ (undefined);
   source = '';
   metrics = new Metrics();
+  qualities = new Qualities();
 
   /**
    * @param {HTMLVideoElement} video
@@ -152,7 +155,10 @@ export class Playback {
 
   /** @param {number} at */
   #attach(at) {
+    const qualities = new Qualities();
+    this.qualities = qualities;
     const hls = new Hls({
+      abrController: qualities.abrController,
       // A copied segment may start a little before the playlist says; the default skips to the next one near a boundary.
       maxFragLookUpTolerance: 0,
       lowLatencyMode: false,
@@ -161,6 +167,9 @@ export class Playback {
       startFragPrefetch: true,
       testBandwidth: false,
       abrEwmaDefaultEstimate: 50_000_000,
+      // Half-lives in seconds of loading, of which a fast line has few: with the defaults it takes minutes to believe that a line is fast again.
+      abrEwmaFastVoD: 1,
+      abrEwmaSlowVoD: 2,
       maxBufferLength: 30,
       maxMaxBufferLength: 90,
       backBufferLength: 60,
@@ -172,6 +181,10 @@ export class Playback {
     hls.on(Hls.Events.ERROR, (_event, data) => this.#error(data));
     hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#on.tracks());
     hls.on(Hls.Events.AUDIO_TRACK_SWITCHED, () => this.#on.tracks());
+    qualities.attach(hls);
+    hls.on(Hls.Events.LEVEL_SWITCHED, () => this.#on.tracks());
+    hls.on(Hls.Events.MANIFEST_PARSED, () => restoreSubtitles(hls));
+    hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, () => this.#on.tracks());
     hls.on(Hls.Events.FRAG_LOADED, (_event, { frag }) => {
       const { loading, loaded } = frag.stats;
       this.metrics.segmentLoaded(loading.end - loading.start, loaded);

@@ -69,3 +69,33 @@ original/playlist.m3u8
 `,
   );
 });
+
+test('subtitles are one group, which the variants name', () => {
+  const text = renderMultivariantPlaylist({
+    variants: [{ uri: 'v', bandwidth: 2, averageBandwidth: 1, codecs: ['avc1.640028'], subtitlesGroupId: 'subtitles' }],
+    audio: [],
+    subtitles: [
+      {
+        groupId: 'subtitles',
+        name: 'English "SDH"',
+        language: 'eng',
+        isDefault: true,
+        autoSelect: true,
+        forced: false,
+        uri: 'subtitles-0/playlist.m3u8',
+      },
+      { groupId: 'subtitles', name: 'Signs', isDefault: false, autoSelect: true, forced: true, uri: 's' },
+    ],
+    independent: false,
+  });
+  assert.equal(
+    text,
+    `#EXTM3U
+#EXT-X-VERSION:7
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="subtitles",NAME="English 'SDH'",LANGUAGE="eng",DEFAULT=YES,AUTOSELECT=YES,FORCED=NO,URI="subtitles-0/playlist.m3u8"
+#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="subtitles",NAME="Signs",DEFAULT=NO,AUTOSELECT=YES,FORCED=YES,URI="s"
+#EXT-X-STREAM-INF:BANDWIDTH=2,AVERAGE-BANDWIDTH=1,CODECS="avc1.640028",SUBTITLES="subtitles"
+v
+`,
+  );
+});

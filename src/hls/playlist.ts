@@ -28,6 +28,17 @@ export interface AudioRendition {
   readonly uri: string;
 }
 
+/** EXT-X-MEDIA (4.4.6.1) of type SUBTITLES. */
+export interface SubtitleTag {
+  readonly groupId: string;
+  readonly name: string;
+  readonly language?: string;
+  readonly isDefault: boolean;
+  readonly autoSelect: boolean;
+  readonly forced: boolean;
+  readonly uri: string;
+}
+
 /** EXT-X-STREAM-INF (4.4.6.2). */
 export interface Variant {
   readonly uri: string;
@@ -39,11 +50,13 @@ export interface Variant {
   readonly frameRate?: number;
   readonly videoRange?: 'SDR' | 'HLG' | 'PQ';
   readonly audioGroupId?: string;
+  readonly subtitlesGroupId?: string;
 }
 
 export interface MultivariantPlaylist {
   readonly variants: readonly Variant[];
   readonly audio: readonly AudioRendition[];
+  readonly subtitles?: readonly SubtitleTag[];
   readonly independent: boolean;
   readonly start?: StartPoint;
 }
@@ -67,6 +80,7 @@ export function renderMultivariantPlaylist(playlist: MultivariantPlaylist): stri
   if (playlist.independent) lines.push('#EXT-X-INDEPENDENT-SEGMENTS');
   if (playlist.start) lines.push(startTag(playlist.start));
   for (const rendition of playlist.audio) lines.push(mediaTag(rendition));
+  for (const rendition of playlist.subtitles ?? []) lines.push(subtitleTag(rendition));
   for (const variant of playlist.variants) lines.push(streamInfTag(variant), variant.uri);
   lines.push('');
   return lines.join('\n');
@@ -85,6 +99,14 @@ function mediaTag(rendition: AudioRendition): string {
   return `#EXT-X-MEDIA:${attributes.join(',')}`;
 }
 
+function subtitleTag(rendition: SubtitleTag): string {
+  const attributes = ['TYPE=SUBTITLES', `GROUP-ID=${quoted(rendition.groupId)}`, `NAME=${quoted(rendition.name)}`];
+  if (rendition.language !== undefined) attributes.push(`LANGUAGE=${quoted(rendition.language)}`);
+  attributes.push(`DEFAULT=${yesNo(rendition.isDefault)}`, `AUTOSELECT=${yesNo(rendition.autoSelect)}`);
+  attributes.push(`FORCED=${yesNo(rendition.forced)}`, `URI=${quoted(rendition.uri)}`);
+  return `#EXT-X-MEDIA:${attributes.join(',')}`;
+}
+
 function streamInfTag(variant: Variant): string {
   const attributes = [
     `BANDWIDTH=${Math.ceil(variant.bandwidth)}`,
@@ -95,6 +117,7 @@ function streamInfTag(variant: Variant): string {
   if (variant.frameRate !== undefined) attributes.push(`FRAME-RATE=${variant.frameRate.toFixed(3)}`);
   if (variant.videoRange) attributes.push(`VIDEO-RANGE=${variant.videoRange}`);
   if (variant.audioGroupId !== undefined) attributes.push(`AUDIO=${quoted(variant.audioGroupId)}`);
+  if (variant.subtitlesGroupId !== undefined) attributes.push(`SUBTITLES=${quoted(variant.subtitlesGroupId)}`);
   return `#EXT-X-STREAM-INF:${attributes.join(',')}`;
 }
 

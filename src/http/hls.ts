@@ -2,7 +2,7 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply } from 'fastify';
 import { AppError } from '../errors.ts';
 import type { Presentation } from '../presentation/presentation.ts';
-import type { Rendition } from '../presentation/renditions.ts';
+import type { Rendition } from '../presentation/rendition.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import {
@@ -39,9 +39,10 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
           const session = useSession(store, request.params.id, reply);
           const presentation = await session.presentation(viewerSignal(reply, session));
           const startOffset = Math.min(session.request.startTime, presentation.timeline.duration);
-          const { audioIndex } = session;
+          const { audioIndex, quality } = session;
           const text = presentation.multivariantPlaylist({
             audioIndex,
+            quality,
             firstSegment: 0,
             startOffset,
             base: base(session.id),
@@ -75,12 +76,13 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
             presentation.slice(seek ?? session.request.startTime),
           );
           reply.header('x-raffi-slice-start', presentation.segmentStart(slice.segment).toFixed(3));
-          const { audioIndex } = session;
+          const { audioIndex, quality } = session;
           const { segment: firstSegment, startOffset } = slice;
           return sendPlaylist(
             reply,
             presentation.multivariantPlaylist({
               audioIndex,
+              quality,
               firstSegment,
               startOffset,
               base,
@@ -130,16 +132,14 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         const presentation = await session.presentation(signal);
         const rendition = findRendition(presentation, session, name);
         const number = segmentNumber(segment, rendition);
-        const made = async (n: number): Promise<Buffer> => {
-          const segment = await presentation.segment(rendition, n, signal);
-          reply.raw.once('close', () => segment[Symbol.dispose]());
-          session.markStreaming();
-          return Buffer.from(segment.bytes.buffer, segment.bytes.byteOffset, segment.bytes.byteLength);
-        };
-        const bytes = number === undefined ? presentation.initSegment(rendition) : await made(number);
-        reply.header('content-type', contentType(rendition));
+        const bytes =
+          number === undefined
+            ? ((await presentation.init(rendition, session.position, signal)) as Uint8Array)
+            : await segmentBytes(presentation, rendition, number, signal, reply);
+        if (number !== undefined) session.played(rendition.segments[number]?.start ?? 0);
+        reply.header('content-type', rendition.contentType);
         reply.header('cache-control', 'private, max-age=3600');
-        return reply.send(bytes);
+        return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
       },
     );
   };
@@ -160,14 +160,22 @@ function findRendition(presentation: Presentation, session: Session, name: strin
   );
 }
 
-function contentType({ track, packaging }: Rendition): string {
-  if (packaging === 'packed-audio') return 'audio/mpeg';
-  return track.type === 'video' ? 'video/mp4' : 'audio/mp4';
+/** A segment, whose memory is given back when the answer is sent. */
+async function segmentBytes(
+  presentation: Presentation,
+  rendition: Rendition,
+  n: number,
+  signal: AbortSignal,
+  reply: FastifyReply,
+): Promise<Uint8Array> {
+  const segment = await presentation.segment(rendition, n, signal);
+  reply.raw.once('close', () => segment[Symbol.dispose]());
+  return segment.bytes;
 }
 
 /** The number in a segment's name; undefined for `init.mp4`. @throws AppError `segment-not-found`. */
 function segmentNumber(name: string, rendition: Rendition): number | undefined {
-  if (name === 'init.mp4' && rendition.packaging === 'cmaf') return undefined;
+  if (name === 'init.mp4' && rendition.extension === 'm4s') return undefined;
   const [number, extension, more] = name.split('.');
   if (extension !== rendition.extension || more !== undefined || !/^(0|[1-9]\d{0,8})$/.test(number as string)) {
     throw new AppError('segment-not-found', `There is no ${JSON.stringify(name)} here.`);

@@ -36,6 +36,8 @@ export const PROBLEMS = {
   'media-not-playable': { status: 501, title: 'Nothing in the file can be played without re-encoding' },
   'probe-timeout': { status: 504, title: 'The source took too long to open' },
   'segment-timeout': { status: 504, title: 'The segment took too long to make' },
+  'transcode-failed': { status: 502, title: 'The media could not be transcoded' },
+  'server-busy': { status: 503, title: 'All transcoders are busy' },
   'server-closing': { status: 503, title: 'The server is shutting down' },
   internal: { status: 500, title: 'Internal error' },
 } as const satisfies Record<ErrorCode, { readonly status: number; readonly title: string }>;
@@ -48,6 +50,7 @@ export function problemBody({ code, detail }: AppError): Static<typeof Problem> 
 
 /** Sends an error as `application/problem+json`. */
 export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
+  if (PROBLEMS[error.code].status === 503) reply.header('retry-after', '3');
   return reply
     .code(PROBLEMS[error.code].status)
     .header('content-type', 'application/problem+json')

@@ -85,8 +85,11 @@ export const StreamInfo = Type.Object({
   title: Type.String({ description: 'Empty when it has none.' }),
   default: Type.Boolean(),
   forced: Type.Boolean(),
-  delivery: Type.Enum(['copied', 'omitted']),
-  reason: Type.Optional(Type.String({ description: 'Why the track is left out.' })),
+  delivery: Type.Enum(['copied', 'transcoded', 'converted', 'omitted'], {
+    description: 'converted: text subtitles, as WebVTT.',
+  }),
+  renditions: Type.Optional(Type.Array(Type.String(), { description: 'The variants that show it.' })),
+  reason: Type.Optional(Type.String({ description: 'Why the track is left out, or not copied.' })),
   width: Type.Optional(Type.Integer()),
   height: Type.Optional(Type.Integer()),
   frameRate: Type.Optional(Type.Number()),
@@ -128,6 +131,16 @@ export const SessionInfo = Type.Object({
   errorCode: Type.Optional(Type.String()),
 });
 export type SessionInfo = Static<typeof SessionInfo>;
+
+const Installed = Type.Union([Type.Object({ version: Type.String() }), Type.Null()]);
+
+export const CapabilitiesInfo = Type.Object({
+  ffmpeg: Installed,
+  ffprobe: Installed,
+  video: Type.Boolean({ description: 'Whether video can be transcoded.' }),
+  audio: Type.Boolean({ description: 'Whether audio can be transcoded.' }),
+  missing: Type.Array(Type.String(), { description: 'What is not there, one sentence each.' }),
+});
 
 export const SessionParams = Type.Object({ id: Type.String() });
 export const RenditionParams = Type.Object({ id: Type.String(), rendition: Type.String() });

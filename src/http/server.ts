@@ -10,8 +10,10 @@ import fastify, {
 } from 'fastify';
 import { Type } from 'typebox';
 import { AppError, toAppError } from '../errors.ts';
+import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import { byteRoutes } from './bytes.ts';
+import { capabilityRoutes } from './capabilities.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
 import { registerOriginPolicy } from './policy.ts';
@@ -22,6 +24,7 @@ import { sessionRoutes } from './sessions.ts';
 
 export interface ServerOptions {
   readonly sessions: SessionStore;
+  readonly capabilities: Promise<Capabilities>;
   readonly log: FastifyBaseLogger;
   readonly version: string;
 }
@@ -92,6 +95,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
       async () => app.swagger(),
     );
   });
+  await app.register(capabilityRoutes(options.capabilities));
   await app.register(sessionRoutes(options.sessions));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));

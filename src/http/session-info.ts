@@ -52,8 +52,12 @@ function mediaFields(session: Session, presentation: Presentation): Partial<Sess
 }
 
 function streamInfo(track: Track, presentation: Presentation): StreamInfo {
-  const copied = presentation.renditions.some((rendition) => rendition.track === track);
-  const reason = track.notCopied ?? 'only one video track is played';
+  const renditions = presentation.renditions.filter((rendition) => rendition.track === track);
+  const delivery = renditions.some((rendition) => rendition.delivery === 'copied')
+    ? 'copied'
+    : (renditions[0]?.delivery ?? 'omitted');
+  const reason =
+    track.notCopied ?? (track.type === 'subtitle' ? subtitleReason(track) : 'only one video track is played');
   return {
     index: track.index,
     type: track.type,
@@ -62,13 +66,19 @@ function streamInfo(track: Track, presentation: Presentation): StreamInfo {
     title: track.title ?? '',
     default: track.isDefault,
     forced: track.isForced,
-    delivery: copied ? 'copied' : 'omitted',
-    ...(copied ? {} : { reason: track.type === 'subtitle' ? 'subtitles are not delivered yet' : reason }),
+    delivery,
+    ...(delivery === 'copied' || delivery === 'converted' ? {} : { reason }),
+    ...(renditions.length > 0 ? { renditions: renditions.map(({ name }) => name) } : {}),
     ...(track.config ? { codecString: track.config.codecString } : {}),
     ...(track.bitrate === undefined ? {} : { bitrate: Math.round(track.bitrate) }),
     ...(track.audio ? { channels: track.audio.channels, sampleRate: track.audio.sampleRate } : {}),
     ...(track.video ? videoFields(track.video) : {}),
   };
+}
+
+function subtitleReason({ codec, unreadable }: Track): string {
+  if (unreadable) return 'it is encrypted, or stored in a way that nobody can undo';
+  return `only SubRip, ASS, MP4 timed text and WebVTT become subtitles of the stream, not ${codec}`;
 }
 
 function videoFields(video: NonNullable<Track['video']>): Partial<StreamInfo> {

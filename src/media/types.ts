@@ -64,6 +64,8 @@ export interface Track {
   readonly config?: CodecConfig;
   /** Why it can't be copied, in words; present exactly when `config` is absent and the track is video or audio. */
   readonly notCopied?: string;
+  /** Nobody can decode it: it is encrypted, or stored in a way that the reader can't undo. */
+  readonly unreadable?: true;
   /** BCP 47 or ISO 639-2 as the container has it; absent when undetermined. */
   readonly language?: string;
   readonly title?: string;
@@ -95,6 +97,11 @@ export interface Track {
   };
   /** Subtitle and foreign tracks: the container's codec private data. */
   readonly codecPrivate?: Uint8Array;
+  /**
+   * Subtitle and foreign tracks: Matroska's CodecID and CodecPrivate (content encodings undone), where `codec` and `codecPrivate` alone
+   * would not do: as the file has them, or the QuickTime sample entry in V_QUICKTIME or A_QUICKTIME.
+   */
+  readonly matroska?: { readonly codecId: string; readonly codecPrivate?: Uint8Array };
 }
 
 export interface Chapter {
@@ -184,6 +191,8 @@ export interface PacketBatch extends Disposable {
 /** An opened container. Stateless towards its callers: any cut, any order, concurrently, the same packets every time. */
 export interface MediaReader extends AsyncDisposable {
   readonly info: MediaInfo;
+  /** It can tell what is in the file, and read none of it. */
+  readonly describedOnly?: true;
   /** Absent when the container carries no index; then `scan` makes it. */
   readonly keyframes?: KeyframeIndex;
   /**

@@ -33,5 +33,5 @@ function describedOnly(info: MediaInfo, source: Source): MediaReader {
     Promise.reject(
       new AppError('media-not-playable', `${source.label} (${info.container}) cannot be read without FFmpeg.`),
     );
-  return { info, scan: unreadable, read: unreadable, [Symbol.asyncDispose]: async () => {} };
+  return { info, describedOnly: true, scan: unreadable, read: unreadable, [Symbol.asyncDispose]: async () => {} };
 }

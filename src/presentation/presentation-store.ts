@@ -5,6 +5,7 @@ import { type Lease, Shared } from '../lib/shared.ts';
 import type { Source } from '../source/source.ts';
 import type { OpenReader } from './open-reader.ts';
 import { Presentation } from './presentation.ts';
+import type { Transcoding } from './transcoding.ts';
 
 /** A probe gives its answer or its error within this time. */
 const PROBE_DEADLINE_MS = 12_000;
@@ -33,11 +34,13 @@ export interface Opening {
 export class PresentationStore {
   readonly #shared = new Shared<string, Presentation>();
   readonly #localLimiter = new Limiter(CONCURRENT_SEGMENTS.local);
+  readonly #transcoding: Transcoding;
   readonly #failures = new Map<string, { readonly error: AppError; readonly until: number }>();
   readonly #openReader: OpenReader;
 
-  constructor(openReader: OpenReader) {
+  constructor(openReader: OpenReader, transcoding: Transcoding) {
     this.#openReader = openReader;
+    this.#transcoding = transcoding;
   }
 
   /** How many sources are open. */
@@ -96,7 +99,8 @@ export class PresentationStore {
     const lease = this.#shared.acquire(source.identity, (unwanted) => {
       taken = true;
       const limiter = source.latency === 'local' ? this.#localLimiter : new Limiter(CONCURRENT_SEGMENTS.remote);
-      return Presentation.open(source, this.#openReader, limiter, unwanted);
+      const tools = { openReader: this.#openReader, limiter, transcoding: this.#transcoding };
+      return Presentation.open(source, tools, unwanted);
     });
     try {
       if (!taken) await source[Symbol.asyncDispose]();

@@ -1,46 +1,27 @@
 import { AppError } from '../errors.ts';
-import {
-  type MediaPlaylist,
-  type MultivariantPlaylist,
-  renderMediaPlaylist,
-  renderMultivariantPlaylist,
-} from '../hls/playlist.ts';
+import { renderMediaPlaylist, renderMultivariantPlaylist } from '../hls/playlist.ts';
 import { gridTimeline, planTimeline, segmentAt, type Timeline, type TimelineSegment } from '../hls/timeline.ts';
-import { waitFor, withDeadline } from '../lib/abort.ts';
-import { processPool } from '../lib/buffer-pool.ts';
+import { withDeadline } from '../lib/abort.ts';
 import type { Limiter } from '../lib/limiter.ts';
-import { initSegment } from '../media/fmp4/init-segment.ts';
-import { mediaSegment } from '../media/fmp4/media-segment.ts';
-import { packedAudioSegment } from '../media/packed-audio.ts';
-import { withSilence } from '../media/silence.ts';
-import type { Cut, KeyframeIndex, MediaInfo, MediaReader, PacketBatch } from '../media/types.ts';
+import type { KeyframeIndex, MediaInfo } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
+import { copiedRenditions, type Opened } from './copied.ts';
 import type { OpenReader } from './open-reader.ts';
-import {
-  type BitRates,
-  bitRates,
-  defaultAudio,
-  LEFTOVER_SECONDS,
-  planRenditions,
-  planVariants,
-  type Rendition,
-} from './renditions.ts';
+import type { Rendition, Segment } from './rendition.ts';
+import { type BitRates, bitRates, defaultAudio, planVariants } from './renditions.ts';
+import { scanned } from './scan.ts';
+import { subtitleRenditions, withSubtitles } from './subtitles.ts';
+import { type Transcoding, transcodedRenditions } from './transcoding.ts';
 
 /** A segment is made within this time or fails: the contract's 20 s, less what the answer itself takes. */
 const SEGMENT_DEADLINE_MS = 18_000;
 
-/** How long a playlist waits for an exact index before it is published on a grid. */
-const SCAN_GRACE_MS = 3_000;
-
-/** A made segment. Disposing of it gives its memory back, once nothing refers to it any more. */
-export interface Segment extends Disposable {
-  readonly bytes: Uint8Array;
-}
-
 /** What a playlist request chooses. */
 export interface PlaylistOptions {
   readonly audioIndex: number | undefined;
-  /** First segment of the playlist; 0 for the whole. */
+  /** Lines of the largest picture to offer; undefined for all, `original` for only what is not re-encoded. */
+  readonly quality: number | 'original' | undefined;
+  /** First segment of the playlist, on the source's timeline; 0 for the whole. */
   readonly firstSegment: number;
   /** Seconds from the playlist's beginning at which to start playing. */
   readonly startOffset: number;
@@ -50,13 +31,22 @@ export interface PlaylistOptions {
   readonly base: string;
 }
 
+/** What a presentation is made with. */
+export interface PresentationTools {
+  readonly openReader: OpenReader;
+  /** Bounds how many segments are read at once. */
+  readonly limiter: Limiter;
+  readonly transcoding: Transcoding;
+}
+
 /**
- * One opened source with its timeline and renditions, shared by all sessions on that source. It owns the source, the reader and the scan. It
- * holds no segments: each is made from the source when asked for, always the same bytes.
+ * One opened source with its timeline and renditions, shared by all sessions on that source. It owns the source, the reader, the scan and the runs of
+ * its transcoded renditions.
  */
 export class Presentation implements AsyncDisposable {
   readonly info: MediaInfo;
   readonly timeline: Timeline;
+  /** The copied ones first, and of the transcoded ones the best first. */
   readonly renditions: readonly Rendition[];
   /** Whether the timeline follows the key frames (`exact`), or is a plain grid because the source has no index. */
   readonly indexKind: 'exact' | 'grid';
@@ -66,49 +56,65 @@ export class Presentation implements AsyncDisposable {
   /** Why nothing of it can be played, if so. */
   readonly unplayable: AppError | undefined;
   readonly #label: string;
-  readonly #reader: MediaReader;
   readonly #rates: BitRates;
-  readonly #limiter: Limiter;
   readonly #owner: AbortController;
   readonly #resources: AsyncDisposableStack;
 
-  private constructor(parts: OpenedParts, index: KeyframeIndex | undefined) {
-    const { reader, source } = parts;
-    this.#label = source.label;
-    this.#reader = reader;
-    this.#limiter = parts.limiter;
+  private constructor(parts: {
+    readonly source: Source;
+    readonly opened: Opened;
+    readonly index: KeyframeIndex | undefined;
+    readonly rates: BitRates;
+    readonly renditions: readonly Rendition[];
+    readonly owner: AbortController;
+    readonly resources: AsyncDisposableStack;
+  }) {
+    const { source, opened, index, renditions } = parts;
     this.#owner = parts.owner;
     this.#resources = parts.resources;
-    this.info = reader.info;
+    this.#label = source.label;
+    this.info = opened.info;
+    this.timeline = opened.timeline;
+    this.renditions = renditions;
     this.size = source.size;
     this.name = source.name;
     this.indexKind = index === undefined ? 'grid' : 'exact';
-    this.timeline = index === undefined ? gridTimeline(reader.info.duration) : exactTimeline(reader.info, index);
-    this.renditions = planRenditions(reader.info, this.timeline);
-    this.unplayable = this.renditions.length > 0 ? undefined : notPlayable(reader.info, source.label);
-    this.#rates = bitRates(this.timeline, index, source.size);
+    this.unplayable = renditions.length > 0 ? undefined : notPlayable(opened.info, source.label);
+    this.#rates = parts.rates;
   }
 
   /**
    * Takes over `source`, whatever the outcome.
    * @throws AppError `media-*`, `source-*`; the signal's reason.
    */
-  static async open(source: Source, open: OpenReader, limiter: Limiter, signal: AbortSignal): Promise<Presentation> {
+  static async open(source: Source, tools: PresentationTools, signal: AbortSignal): Promise<Presentation> {
     await using resources = new AsyncDisposableStack();
     resources.use(source);
-    const reader = resources.use(await open(source, signal));
+    const reader = resources.use(await tools.openReader(source, signal));
     const owner = new AbortController();
     resources.defer(() => owner.abort(new AppError('server-closing', 'The source is no longer open.')));
-    const parts: OpenedParts = { source, reader, limiter, owner, resources };
-    const playable = planRenditions(reader.info, gridTimeline(1)).length > 0;
-    const index = playable ? (reader.keyframes ?? (await scanned(parts, signal))) : undefined;
-    return new Presentation({ ...parts, resources: resources.move() }, index);
+    const { info } = reader;
+    const remote = source.latency === 'remote';
+    const scan = () => scanned(reader, { remote, owner: owner.signal, resources }, signal);
+    const described = info.tracks.every(({ type }) => type === 'subtitle') || reader.describedOnly === true;
+    const index = described ? undefined : (reader.keyframes ?? (await scan()));
+    const timeline = index === undefined ? gridTimeline(info.duration) : exactTimeline(info, index);
+    const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
+    const rates = bitRates(timeline, index, source.size);
+    const material = { opened, identity: source.identity, index, peakBitRate: rates.peak };
+    const transcoded = described ? [] : await transcodedRenditions(material, tools.transcoding);
+    if (transcoded.length > 0) resources.defer(() => tools.transcoding.store.drop(source.identity));
+    for (const rendition of transcoded) resources.use(rendition);
+    const played = described ? [] : [...copiedRenditions(opened), ...transcoded];
+    const renditions = played.length === 0 ? [] : [...played, ...subtitleRenditions(opened, source.latency)];
+    return new Presentation({ source, opened, index, rates, renditions, owner, resources: resources.move() });
   }
 
   /** A rendition by its name; `original` is the video, or, where there is none, the default audio. */
   rendition(name: string, audioIndex?: number): Rendition | undefined {
     const found = this.renditions.find((candidate) => candidate.name === name);
-    return found ?? (name === 'original' ? defaultAudio(this.renditions, audioIndex) : undefined);
+    if (found || name !== 'original' || this.renditions.some(({ track }) => track.type === 'video')) return found;
+    return defaultAudio(this.renditions, audioIndex);
   }
 
   /** Which audio track comes first when the viewer has chosen `audioIndex`, or nothing; 0 when there is none. */
@@ -120,8 +126,8 @@ export class Presentation implements AsyncDisposable {
   slice(time: number): { segment: number; startOffset: number } {
     const clamped = Math.min(Math.max(time, 0), this.timeline.duration);
     // What makes the presentation longest may be a track that cannot be played.
-    const longest = this.renditions.reduce((most, { segments }) => Math.max(most, segments.length), 1);
-    const segment = Math.min(segmentAt(this.timeline, clamped), longest - 1);
+    const end = Math.max(...this.renditions.map((rendition) => rendition.segments.at(-1)?.start ?? 0));
+    const segment = segmentAt(this.timeline, Math.min(clamped, end));
     return { segment, startOffset: clamped - this.segmentStart(segment) };
   }
 
@@ -132,148 +138,91 @@ export class Presentation implements AsyncDisposable {
 
   multivariantPlaylist(options: PlaylistOptions): string {
     if (this.unplayable) throw this.unplayable;
-    const { audioIndex, firstSegment, base } = options;
+    const { audioIndex, firstSegment, quality, base } = options;
     const query = firstSegment > 0 ? `?slice=${firstSegment}` : '';
     // A track that ends before a slice begins has no part in it.
-    const renditions = this.renditions.filter(({ segments }) => segments.length > firstSegment);
+    const offered = this.renditions.filter(
+      (rendition) => isOffered(rendition, quality, this.renditions) && this.#from(rendition, firstSegment) >= 0,
+    );
     const served = (name: string): string => {
       const rendition = this.rendition(name, audioIndex);
-      return rendition && renditions.includes(rendition) ? name : (defaultAudio(renditions, audioIndex)?.name ?? name);
+      return rendition && offered.includes(rendition) ? name : (defaultAudio(offered, audioIndex)?.name ?? name);
     };
-    const plan = planVariants({
-      renditions,
-      rates: this.#rates,
-      audioIndex,
-      uri: (name) => `${base}${served(name)}/playlist.m3u8${query}`,
-    });
-    const playlist: MultivariantPlaylist = { ...plan, independent: this.#independent, ...startPoint(options) };
-    return renderMultivariantPlaylist(playlist);
-  }
-
-  /** @throws AppError `segment-not-found` when the rendition ends before `firstSegment`. */
-  mediaPlaylist(rendition: Rendition, options: Pick<PlaylistOptions, 'firstSegment' | 'startOffset'>): string {
-    const segments = rendition.segments.slice(options.firstSegment);
-    if (segments.length === 0) throw segmentNotFound(rendition, options.firstSegment);
-    const playlist: MediaPlaylist = {
-      segments: segments.map(({ duration }, n) => ({
-        uri: `${options.firstSegment + n}.${rendition.extension}`,
-        duration,
-      })),
-      ...(rendition.packaging === 'cmaf' ? { initUri: 'init.mp4' } : {}),
-      mediaSequence: options.firstSegment,
-      independent: this.#independent,
-      ...startPoint(options),
-    };
-    return renderMediaPlaylist(playlist);
-  }
-
-  initSegment(rendition: Rendition): Buffer {
-    return initSegment(rendition.track);
+    const uri = (name: string): string => `${base}${served(name)}/playlist.m3u8${query}`;
+    const plan = planVariants({ renditions: offered, rates: this.#rates, audioIndex, uri });
+    const playlist = withSubtitles(plan, offered, uri);
+    return renderMultivariantPlaylist({ ...playlist, independent: this.indexKind === 'exact', ...startPoint(options) });
   }
 
   /**
-   * Makes segment `n` of a rendition.
-   * @throws AppError `segment-not-found`, `segment-timeout`, `media-damaged`, `source-*`; the signal's reason when the viewer leaves.
+   * @param options.firstSegment on the source's timeline, whatever the rendition's own.
+   * @throws AppError `segment-not-found` when the rendition ends before it.
+   */
+  mediaPlaylist(rendition: Rendition, options: Pick<PlaylistOptions, 'firstSegment' | 'startOffset'>): string {
+    const first = this.#from(rendition, options.firstSegment);
+    if (first < 0) throw segmentNotFound(rendition, options.firstSegment);
+    return renderMediaPlaylist({
+      segments: rendition.segments
+        .slice(first)
+        .map(({ duration }, n) => ({ uri: `${first + n}.${rendition.extension}`, duration })),
+      ...(rendition.extension === 'm4s' ? { initUri: 'init.mp4' } : {}),
+      mediaSequence: first,
+      independent: this.indexKind === 'exact' || rendition.delivery === 'transcoded',
+      ...startPoint(options),
+    });
+  }
+
+  /**
+   * The initialization segment of a rendition; undefined when it has none.
+   * @param near seconds where playing will probably start.
+   * @throws as `segment`.
+   */
+  init(rendition: Rendition, near: number, viewer: AbortSignal): Promise<Uint8Array | undefined> {
+    return this.#inTime('The initialization segment', viewer, (signal) => rendition.init(near, signal));
+  }
+
+  /**
+   * Segment `n` of a rendition.
+   * @throws AppError `segment-not-found`, `segment-timeout`, `media-damaged`, `transcode-failed`, `server-busy`, `source-*`; the signal's reason when the viewer leaves.
    */
   async segment(rendition: Rendition, n: number, viewer: AbortSignal): Promise<Segment> {
-    const segment = rendition.segments[n];
-    if (segment === undefined) throw segmentNotFound(rendition, n);
-    const cut = this.#cut(rendition, n);
-    const signal = AbortSignal.any([this.#owner.signal, viewer]);
-    const late = (): Error =>
-      new AppError(
-        'segment-timeout',
-        `Segment ${n} could not be read from ${this.#label} within ${SEGMENT_DEADLINE_MS / 1000} s.`,
-      );
-    return withDeadline(signal, SEGMENT_DEADLINE_MS, late, (deadline) =>
-      this.#limiter.run(deadline, async () => {
-        using batch = await this.#reader.read(rendition.track.id, cut, deadline);
-        const bytes = this.#package(rendition, n, batch);
-        return { bytes, [Symbol.dispose]: () => processPool.release(bytes) };
-      }),
-    );
+    if (rendition.segments[n] === undefined) throw segmentNotFound(rendition, n);
+    return this.#inTime(`Segment ${n}`, viewer, (signal) => rendition.segment(n, signal));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
   }
 
-  get #independent(): boolean {
-    return this.indexKind === 'exact';
+  /** The segment of a rendition at which segment `n` of the source's timeline starts; -1 when the rendition ends before. */
+  #from(rendition: Rendition, n: number): number {
+    const start = this.timeline.segments[n]?.start ?? Number.POSITIVE_INFINITY;
+    return rendition.segments.findIndex((segment) => segment.start >= start - 0.0005);
   }
 
-  #package(rendition: Rendition, n: number, { packets, nextStart }: PacketBatch): Uint8Array {
-    const { track, packaging } = rendition;
-    const { startTime } = this.info;
-    const allocate = (length: number): Uint8Array => processPool.acquire(length);
-    const common = { startTime, sequenceNumber: n + 1 };
-    if (track.type === 'video') {
-      return mediaSegment({ ...common, track, packets, ...(nextStart === undefined ? {} : { nextStart }) }, allocate);
-    }
-    const { start, duration } = rendition.segments[n] as TimelineSegment;
-    const from = start + startTime;
-    const sound = withSilence(track.config, packets, from, from + duration);
-    if (packaging === 'packed-audio') return packedAudioSegment({ packets: sound, startTime }, allocate);
-    return mediaSegment({ ...common, track, packets: sound }, allocate);
-  }
-
-  #cut(rendition: Rendition, n: number): Cut {
-    const { segments } = this.timeline;
-    const { startTime } = this.info;
-    const { start, duration, fromKey, toKey } = segments[n] as TimelineSegment;
-    const from = n === 0 ? Number.NEGATIVE_INFINITY : start + startTime;
-    const last = n === rendition.segments.length - 1;
-    // The last segment of a track that ends early takes what little lies past the boundary.
-    let to = start + duration + startTime + (last ? LEFTOVER_SECONDS : 0);
-    if (n === segments.length - 1) to = Number.POSITIVE_INFINITY;
-    if (fromKey !== undefined && toKey !== undefined) return { from, to, fromKey, toKey };
-    const next = segments[n + 2];
-    const nextTo = next === undefined ? Number.POSITIVE_INFINITY : next.start + startTime;
-    return n + 1 < segments.length ? { from, to, nextTo } : { from, to };
-  }
-}
-
-interface OpenedParts {
-  readonly source: Source;
-  readonly reader: MediaReader;
-  readonly limiter: Limiter;
-  readonly owner: AbortController;
-  readonly resources: AsyncDisposableStack;
-}
-
-/**
- * The index made by reading through the source; undefined when that takes longer than a viewer should wait and the duration is known, so that
- * a grid can be published. A scan that goes on then helps later reads of a local source; a remote one would be downloaded whole for it.
- */
-async function scanned(parts: OpenedParts, signal: AbortSignal): Promise<KeyframeIndex | undefined> {
-  const { reader, source, owner, resources } = parts;
-  const scan = new AbortController();
-  const stop = (): void => scan.abort(owner.signal.reason);
-  owner.signal.addEventListener('abort', stop, { once: true });
-  const result = reader.scan(scan.signal);
-  const ended = result.then(
-    () => {},
-    () => {},
-  );
-  resources.defer(async () => {
-    stop();
-    await ended;
-  });
-  if (!(reader.info.duration > 0)) return waitFor(result, signal);
-  const grace = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => grace.resolve(undefined), SCAN_GRACE_MS);
-  try {
-    const index = await waitFor(Promise.race([result, grace.promise]), signal);
-    if (index === undefined && source.latency === 'remote') stop();
-    return index;
-  } finally {
-    clearTimeout(timer);
+  #inTime<T>(what: string, viewer: AbortSignal, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const late = (): Error =>
+      new AppError(
+        'segment-timeout',
+        `${what} of ${this.#label} could not be made within ${SEGMENT_DEADLINE_MS / 1000} s.`,
+      );
+    return withDeadline(AbortSignal.any([this.#owner.signal, viewer]), SEGMENT_DEADLINE_MS, late, work);
   }
 }
 
 function exactTimeline(info: MediaInfo, index: KeyframeIndex): Timeline {
   const starts = index.starts.map((start) => start - info.startTime);
   return planTimeline({ starts, positions: index.positions }, info.duration);
+}
+
+/** Whether the viewer's cap leaves a rendition in; where it would leave no picture at all, the smallest stays. */
+function isOffered(rendition: Rendition, quality: PlaylistOptions['quality'], all: readonly Rendition[]): boolean {
+  if (quality === undefined || rendition.picture === undefined) return true;
+  const fits = ({ delivery, picture }: Rendition): boolean =>
+    picture !== undefined &&
+    (quality === 'original' ? delivery === 'copied' : Math.min(picture.width, picture.height) <= quality);
+  const videos = all.filter(({ picture }) => picture !== undefined);
+  return fits(rendition) || (!videos.some(fits) && rendition === videos.at(-1));
 }
 
 function startPoint(options: Pick<PlaylistOptions, 'startOffset' | 'marksStart'>): { start?: { timeOffset: number } } {

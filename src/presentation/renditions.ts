@@ -1,61 +1,10 @@
 import type { AudioRendition, Variant } from '../hls/playlist.ts';
-import { TARGET_DURATION, type Timeline, type TimelineSegment } from '../hls/timeline.ts';
-import { type CopiedTrack, isCopied } from '../media/fmp4/init-segment.ts';
-import type { KeyframeIndex, MediaInfo, Track } from '../media/types.ts';
+import { TARGET_DURATION, type Timeline } from '../hls/timeline.ts';
+import type { KeyframeIndex, Track } from '../media/types.ts';
+import { uniqueNames } from './names.ts';
+import type { Rendition } from './rendition.ts';
 
-/** A stream of segments of one track, cut on the presentation's timeline. */
-export interface Rendition {
-  /** The path component that names it: `original`, `audio-0`, ... */
-  readonly name: string;
-  readonly track: CopiedTrack;
-  /** How its segments are packaged: CMAF, or packed audio (RFC 8216bis, 3.1.4), which needs no initialization segment. */
-  readonly packaging: 'cmaf' | 'packed-audio';
-  /** How the names of its segments end. */
-  readonly extension: 'm4s' | 'mp3';
-  /** Its own segments: those of the timeline in which the track has media; durations end where the track ends. */
-  readonly segments: readonly TimelineSegment[];
-}
-
-/** What a track has past a boundary counts to the segment before when it is shorter than this: about one audio frame. */
-export const LEFTOVER_SECONDS = 0.05;
-
-/** The name of the rendition of an audio track, by its index among the audio tracks. */
-function audioRenditionName(index: number): string {
-  return `audio-${index}`;
-}
-
-/** All renditions of a source that can be copied; `original` is the video, or, without video, the audio itself. */
-export function planRenditions(info: MediaInfo, timeline: Timeline): Rendition[] {
-  const renditions: Rendition[] = [];
-  const video = info.tracks.find((track) => track.id === info.videoTrackId);
-  if (video && isCopied(video)) renditions.push(rendition('original', video, info, timeline));
-  for (const track of info.tracks) {
-    if (track.type === 'audio' && isCopied(track)) {
-      renditions.push(rendition(audioRenditionName(track.index), track, info, timeline));
-    }
-  }
-  return renditions;
-}
-
-function rendition(name: string, track: CopiedTrack, info: MediaInfo, timeline: Timeline): Rendition {
-  const end = Math.min(
-    track.endTime === undefined ? timeline.duration : track.endTime - info.startTime,
-    timeline.duration,
-  );
-  const segments = timeline.segments.filter((segment, n) => n === 0 || segment.start < end - LEFTOVER_SECONDS);
-  const last = segments.at(-1) as TimelineSegment;
-  // No browser's media source extensions take MP3 inside fMP4; all HLS players take it packed.
-  const packaging = track.config.codec === 'mp3' ? 'packed-audio' : 'cmaf';
-  return {
-    name,
-    track,
-    packaging,
-    extension: packaging === 'cmaf' ? 'm4s' : 'mp3',
-    segments: [...segments.slice(0, -1), { ...last, duration: Math.max(end - last.start, 0.001) }],
-  };
-}
-
-/** The default audio track: the one asked for if it can be copied, else the container's default, else the first. */
+/** The default audio track: the one asked for if it is delivered, else the container's default, else the first. */
 export function defaultAudio(renditions: readonly Rendition[], audioIndex: number | undefined): Rendition | undefined {
   const audio = renditions.filter((candidate) => candidate.track.type === 'audio');
   return (
@@ -90,6 +39,7 @@ export function bitRates(timeline: Timeline, index: KeyframeIndex | undefined, s
 
 export interface VariantOptions {
   readonly renditions: readonly Rendition[];
+  /** Of the copied video. */
   readonly rates: BitRates;
   /** The audio track that the viewer chose. */
   readonly audioIndex: number | undefined;
@@ -97,119 +47,129 @@ export interface VariantOptions {
   readonly uri: (rendition: string) => string;
 }
 
+/** Audio renditions of one codec. */
+interface AudioGroup {
+  readonly id: string;
+  readonly codec: string;
+  readonly members: readonly Rendition[];
+  readonly main: Rendition;
+}
+
 /**
- * What the multivariant playlist offers: a group for the audio tracks of each codec, with a variant of its own over the same video, the default track's first
- * (docs/decisions/0004). Without audio, or with one audio track and nothing else, there are no groups.
+ * What the multivariant playlist offers: each video, from the best, with each group of audio tracks of one codec, the default track's own first
+ * (docs/decisions/0004). Without video, the groups alone; a single audio track and nothing else needs no group.
  */
 export function planVariants(options: VariantOptions): { variants: Variant[]; audio: AudioRendition[] } {
-  const { renditions, rates, uri } = options;
+  const { renditions, uri } = options;
   const chosen = defaultAudio(renditions, options.audioIndex);
-  const video = renditions.find(({ track }) => track.type === 'video');
+  const videos = renditions.filter(({ track }) => track.type === 'video');
   const sounds = renditions.filter(({ track }) => track.type === 'audio');
-  const picture = video ? videoAttributes(video.track) : {};
-  if (chosen === undefined || (!video && sounds.length === 1)) {
-    const bandwidth = bandwidthOf(rates, renditions);
+  if (videos.length === 0 && sounds.length === 1) {
+    const [only] = sounds as [Rendition];
     return {
-      variants: [{ ...picture, ...bandwidth, uri: uri('original'), codecs: renditions.map(codecOf) }],
+      variants: [{ ...bandwidth(only, undefined, options.rates), uri: uri('original'), codecs: [only.codec] }],
       audio: [],
     };
   }
-  const names = uniqueNames(sounds.map(({ track }) => track));
-  const groups = [...Map.groupBy(sounds, codecOf)].map(([codec, members]) => {
-    const main = members.includes(chosen) ? chosen : (members[0] as Rendition);
-    return { codec, members, main };
+  const groups = chosen === undefined ? [] : audioGroups(sounds, chosen);
+  const variant = (video: Rendition | undefined, group: AudioGroup | undefined): Variant => ({
+    ...bandwidth(video ?? (group as AudioGroup).main, group, options.rates),
+    ...pictureAttributes(video),
+    uri: uri((video ?? (group as AudioGroup).main).name),
+    codecs: [video?.codec, group?.codec].filter((codec) => codec !== undefined),
+    ...(group === undefined ? {} : { audioGroupId: group.id }),
   });
-  groups.sort((a, b) => Number(b.main === chosen) - Number(a.main === chosen));
-  const variants = groups.map(({ codec, main }) => ({
-    ...picture,
-    ...bandwidthOf(rates, video ? [video, main] : [main]),
-    uri: uri((video ?? main).name),
-    codecs: [...(video ? [codecOf(video)] : []), codec],
-    audioGroupId: groupId(codec),
+  const pairs = (video: Rendition | undefined): Variant[] =>
+    groups.length === 0 ? [variant(video, undefined)] : groups.map((group) => variant(video, group));
+  const variants = videos.length === 0 ? pairs(undefined) : videos.flatMap((video) => pairs(video));
+  return { variants, audio: groups.flatMap((group) => groupTags(group, sounds, chosen, uri)) };
+}
+
+function audioGroups(sounds: readonly Rendition[], chosen: Rendition): AudioGroup[] {
+  const byCodec = Map.groupBy(sounds, ({ codec }) => codec);
+  const groups = [...byCodec].map(([codec, members]): AudioGroup => {
+    const same = members.find(({ track }) => track === chosen.track);
+    const id = `audio-${codec.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}`;
+    return { id, codec, members, main: same ?? (members[0] as Rendition) };
+  });
+  return groups.sort((a, b) => Number(b.main === chosen) - Number(a.main === chosen));
+}
+
+function groupTags(
+  { id, members }: AudioGroup,
+  sounds: readonly Rendition[],
+  chosen: Rendition | undefined,
+  uri: (name: string) => string,
+): AudioRendition[] {
+  const names = uniqueNames([...new Set(sounds.map(({ track }) => track))], 'Audio');
+  return members.map(({ name, track, channels }) => ({
+    groupId: id,
+    name: names.get(track) as string,
+    ...(track.language === undefined ? {} : { language: track.language }),
+    ...(channels === undefined ? {} : { channels }),
+    // In no other group either is another track the default: players take a group by its codec as they like best.
+    isDefault: track === chosen?.track,
+    autoSelect: true,
+    uri: uri(name),
   }));
-  const audio = groups.flatMap(({ codec, members, main }) =>
-    members.map(({ name, track }) => ({
-      groupId: groupId(codec),
-      name: names.get(track) as string,
-      ...(track.language === undefined ? {} : { language: track.language }),
-      ...(track.config.audio ? { channels: track.config.audio.channels } : {}),
-      isDefault: track === main.track,
-      autoSelect: true,
-      uri: uri(name),
-    })),
-  );
-  return { variants, audio };
+}
+
+/** Bits per second of copied audio whose own rate is not known. */
+const USUAL_AUDIO = 160_000;
+
+/**
+ * BANDWIDTH and AVERAGE-BANDWIDTH. A copy has the source's own rates, which count all its tracks, and what packaging adds, which is much where the media is
+ * little. A transcoded video has its cap, to which its audio comes.
+ */
+function bandwidth(
+  main: Rendition,
+  group: AudioGroup | undefined,
+  rates: BitRates,
+): Pick<Variant, 'bandwidth' | 'averageBandwidth'> {
+  const members = group?.members ?? [];
+  if (main.delivery === 'copied') {
+    const sound = Math.max(0, ...members.map(({ maxBitRate }) => maxBitRate ?? 0));
+    const packaged = group === undefined || group.main === main ? [main] : [main, group.main];
+    return {
+      bandwidth: rates.peak + sound + packagingRate(packaged, 400),
+      averageBandwidth: rates.average + sound + packagingRate(packaged, 50),
+    };
+  }
+  const sound =
+    main.track.type === 'audio'
+      ? 0
+      : Math.max(0, ...members.map(({ maxBitRate, track }) => maxBitRate ?? track.bitrate ?? USUAL_AUDIO));
+  const cap = main.maxBitRate ?? 0;
+  // The rate control lets a segment of two seconds use one second's worth of buffer beyond the cap.
+  return { bandwidth: cap * 1.5 + sound, averageBandwidth: cap + sound };
 }
 
 /** Bytes of a `moof` and an `mdat` without what they say of each sample, and of an entry in `trun`. */
 const SEGMENT_OVERHEAD = 128;
 const SAMPLE_OVERHEAD = 16;
 
-/** BANDWIDTH and AVERAGE-BANDWIDTH: what the source holds and what packaging adds, which is much where the media is little. */
-function bandwidthOf(
-  rates: BitRates,
-  renditions: readonly Rendition[],
-): Pick<Variant, 'bandwidth' | 'averageBandwidth'> {
-  const added = (opusPackets: number): number =>
-    renditions.reduce((bits, { track, segments }) => {
-      const seconds = segments.reduce((sum, { duration }) => sum + duration, 0);
-      const segmentRate = Math.max(1 / TARGET_DURATION, segments.length / seconds);
-      return bits + 8 * (SAMPLE_OVERHEAD * packetRate(track, opusPackets) + SEGMENT_OVERHEAD * segmentRate);
-    }, 0);
-  // Opus packets last 2.5 ms at least and 20 ms as a rule.
-  return { bandwidth: rates.peak + added(400), averageBandwidth: rates.average + added(50) };
+/** Bits per second that packaging adds. @param opusPackets packets per second of Opus: they last 2.5 ms at least and 20 ms as a rule. */
+function packagingRate(renditions: readonly Rendition[], opusPackets: number): number {
+  return renditions.reduce((bits, { track, segments }) => {
+    const seconds = segments.reduce((sum, { duration }) => sum + duration, 0);
+    const segmentRate = Math.max(1 / TARGET_DURATION, segments.length / seconds);
+    return bits + 8 * (SAMPLE_OVERHEAD * packetRate(track, opusPackets) + SEGMENT_OVERHEAD * segmentRate);
+  }, 0);
 }
 
 /** Packets per second, `unknown` where the codec leaves it open. */
-function packetRate({ config, video }: CopiedTrack, unknown: number): number {
-  const { audio } = config;
+function packetRate({ config, video }: Track, unknown: number): number {
+  const audio = config?.audio;
   if (audio) return audio.frameSamples === undefined ? unknown : audio.sampleRate / audio.frameSamples;
-  return video?.frameRate ?? config.video?.frameRate ?? 60;
+  return video?.frameRate ?? config?.video?.frameRate ?? 60;
 }
 
-/** RFC 6381, as the rendition is packaged: MP3 outside of MP4 is MPEG-4 audio object type 34. */
-function codecOf({ track, packaging }: Rendition): string {
-  return packaging === 'packed-audio' ? 'mp4a.40.34' : track.config.codecString;
-}
-
-function groupId(codec: string): string {
-  return `audio-${codec.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}`;
-}
-
-function videoAttributes(track: Track): Pick<Variant, 'resolution' | 'frameRate' | 'videoRange'> {
-  const { video } = track;
-  if (!video) return {};
-  const turned = video.rotation === 90 || video.rotation === 270;
-  const size: [number, number] = [Math.round(video.displayWidth), Math.round(video.displayHeight)];
-  const range = { sdr: 'SDR', hdr10: 'PQ', hlg: 'HLG', 'dolby-vision': 'PQ' } as const;
+function pictureAttributes(video: Rendition | undefined): Pick<Variant, 'resolution' | 'frameRate' | 'videoRange'> {
+  const picture = video?.picture;
+  if (!picture) return {};
   return {
-    resolution: turned ? [size[1], size[0]] : size,
-    ...(video.frameRate === undefined ? {} : { frameRate: video.frameRate }),
-    videoRange: range[video.hdr],
+    resolution: [picture.width, picture.height],
+    videoRange: picture.range,
+    ...(picture.frameRate === undefined ? {} : { frameRate: picture.frameRate }),
   };
-}
-
-/** A name for each audio track as people read it, unique among them (4.4.6.1.1). */
-function uniqueNames(tracks: readonly Track[]): Map<Track, string> {
-  const names = new Map<Track, string>();
-  const taken = new Set<string>();
-  for (const track of tracks) {
-    const plain = track.title ?? languageName(track.language) ?? `Audio ${track.index + 1}`;
-    let name = plain;
-    for (let n = 2; taken.has(name); n++) name = `${plain} (${n})`;
-    taken.add(name);
-    names.set(track, name);
-  }
-  return names;
-}
-
-const LANGUAGES = new Intl.DisplayNames(['en'], { type: 'language', fallback: 'none' });
-
-function languageName(code: string | undefined): string | undefined {
-  if (code === undefined) return undefined;
-  try {
-    return LANGUAGES.of(code) ?? code;
-  } catch {
-    return code; // not a well-formed tag: what the file says is still better than nothing
-  }
 }

@@ -40,6 +40,9 @@ export class Session implements AsyncDisposable {
   /** Index among the audio tracks that the viewer chose; undefined for the container's default. */
   audioIndex: number | undefined;
 
+  /** Where the viewer is, seconds: what was last asked for. */
+  position: number;
+
   readonly #openers: SessionOpeners;
   readonly #owner = new AbortController();
   /** What `openBytes` gave and nobody has given back. */
@@ -55,6 +58,7 @@ export class Session implements AsyncDisposable {
   constructor(id: string, request: SessionRequest, openers: SessionOpeners) {
     this.id = id;
     this.request = request;
+    this.position = request.startTime;
     this.#openers = openers;
   }
 
@@ -72,6 +76,13 @@ export class Session implements AsyncDisposable {
 
   get error(): AppError | undefined {
     return this.#failure;
+  }
+
+  /** What the viewer's quality allows: lines of the picture, or only what is not re-encoded. */
+  get quality(): number | 'original' | undefined {
+    const { quality } = this.request;
+    if (quality === 'auto') return undefined;
+    return quality === 'original' ? quality : Number.parseInt(quality, 10);
   }
 
   /** Milliseconds since the last request ended; 0 while one is being served. */
@@ -129,9 +140,10 @@ export class Session implements AsyncDisposable {
     await source[Symbol.asyncDispose]();
   }
 
-  /** A segment was served. */
-  markStreaming(): void {
+  /** A segment that starts at `position` seconds was served. */
+  played(position: number): void {
     this.#streamed = true;
+    this.position = position;
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -108,9 +108,10 @@ export class PlayerPage implements AsyncDisposable {
   /**
    * Resolves once this holds, tried anew by the debugger: `waitForFunction` needs an `eval` in the page, which its policy forbids.
    * @param condition in terms of `video`, `hls` and `session`
+   * @param patience milliseconds
    */
-  async until(condition: string): Promise<void> {
-    const deadline = performance.now() + 15_000;
+  async until(condition: string, patience = 15_000): Promise<void> {
+    const deadline = performance.now() + patience;
     const test = `(({ video, hls, session }) => Boolean(${condition}))(globalThis.__raffi)`;
     while (!(await this.page.evaluate(test))) {
       if (performance.now() > deadline) throw new Error(`This never came true: ${condition}`);

@@ -7,6 +7,7 @@ import type { Browser } from 'playwright-core';
 import { beepFrequency, numberedMedia } from '../fixtures/media.ts';
 import { startOrigin } from '../fixtures/origin.ts';
 import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { loudestPitch } from './sound.ts';
 
 const FPS = 25;
 const film = () => numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'aac'], seconds: 60 });
@@ -233,28 +234,6 @@ async function ended(server: RunningServer, id: string): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   assert.fail(`Session ${id} was not ended`);
-}
-
-/** The pitch of the beeps that are heard within the next seconds, Hz, to the nearest 500. */
-function loudestPitch(player: PlayerPage): Promise<number> {
-  return player.page.evaluate(`(async () => {
-    const { video } = globalThis.__raffi;
-    if (!globalThis.analyser) {
-      const audio = new AudioContext();
-      await audio.resume();
-      globalThis.analyser = new AnalyserNode(audio, { fftSize: 2048, smoothingTimeConstant: 0 });
-      audio.createMediaElementSource(video).connect(globalThis.analyser).connect(audio.destination);
-    }
-    const { analyser } = globalThis;
-    const levels = new Float32Array(analyser.frequencyBinCount);
-    let loudest = { level: -Infinity, pitch: 0 };
-    for (const end = performance.now() + 2500; performance.now() < end; await new Promise((r) => setTimeout(r, 15))) {
-      analyser.getFloatFrequencyData(levels);
-      const bin = levels.indexOf(Math.max(...levels));
-      if (levels[bin] > loudest.level) loudest = { level: levels[bin], pitch: bin * analyser.context.sampleRate / analyser.fftSize };
-    }
-    return Math.round(loudest.pitch / 500) * 500;
-  })()`);
 }
 
 /** What is wider than the window, or a control that lies partly outside of it. */

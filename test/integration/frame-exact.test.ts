@@ -105,7 +105,7 @@ const CASES: Record<string, NumberedMediaOptions & { readonly grid?: boolean }> 
 describe('every frame exactly once, audio in step, whoever asks and in whatever order', () => {
   let server: TestServer;
   before(async () => {
-    server = await startTestServer();
+    server = await startTestServer({ PATH: '/nonexistent' }); // FFmpeg takes no part
   });
   after(() => server[Symbol.asyncDispose]());
 
@@ -128,7 +128,7 @@ describe('every frame exactly once, audio in step, whoever asks and in whatever 
 });
 
 test('MP3 is packed audio: every frame once, each segment stamped with its time', async () => {
-  await using server = await startTestServer();
+  await using server = await startTestServer({ PATH: '/nonexistent' });
   const source = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['mp3'], seconds: 20 });
   const { audio } = await fetchPresentation(server, await server.create({ source }), 7);
   const segments = (audio[0] as FetchedRendition).segments.map(unpack);

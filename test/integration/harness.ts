@@ -91,7 +91,8 @@ export async function fetchPresentation(server: TestServer, id: string, seed = 1
   const root = `/sessions/${id}/stream.m3u8`;
   const multivariant = checkMultivariant(await server.text(root));
   const absolute = (uri: string): string => new URL(uri, new URL(root, server.url)).pathname;
-  const audioUris = multivariant.renditions.map((rendition) => absolute(rendition.uri as string));
+  const sounds = multivariant.renditions.filter(({ type }) => type === 'AUDIO');
+  const audioUris = sounds.map((rendition) => absolute(rendition.uri as string));
   const variant = absolute((multivariant.variants[0] as { uri: string }).uri);
   const video = audioUris.includes(variant) ? undefined : await fetchRendition(server, variant, seed);
   const audio = [];

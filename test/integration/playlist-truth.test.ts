@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { boxAt } from '../fixtures/boxes.ts';
 import { plainMedia } from '../fixtures/media.ts';
 import { checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
-import { type FetchedRendition, fetchPresentation, startTestServer } from './harness.ts';
+import { type FetchedRendition, fetchPresentation, type Info, startTestServer } from './harness.ts';
 
 const PICTURE = ['-f', 'lavfi', '-i', 'testsrc2=s=192x108:r=25:d=20'];
 const CODECS = ['-c:a', 'aac', '-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-pix_fmt', 'yuv420p'];
@@ -30,7 +30,7 @@ test('a slice that begins after the end of the audio has no audio', async () => 
   const id = await server.create({ source: await plainMedia('uneven.mkv', [...PICTURE, ...tone(7), ...CODECS]) });
   const { variants, renditions } = checkMultivariant(await server.text(`/sessions/${id}/stream?seek=19`));
   assert.deepEqual(renditions, []);
-  assert.equal(variants.length, 1);
+  for (const { uri } of variants) assert.match(uri, /^(original|\d+p)\//);
   assert.match(variants[0]?.codecs as string, /^avc1\.[0-9A-F]{6}$/);
   const uri = variants[0]?.uri as string;
   const { segments } = checkMediaPlaylist(await server.text(`/sessions/${id}/${uri}`));
@@ -47,4 +47,44 @@ test('FLAC of 24 bits says so in its sample entry, without which Chromium refuse
   // After the version and the number of entries: size, type, 16 bytes, channels.
   assert.equal(init.toString('latin1', stsd.content + 12, stsd.content + 16), 'fLaC');
   assert.equal(init.readUInt16BE(stsd.content + 34), 24);
+});
+
+test('Matroska: a first key frame of any size, and sound that begins late, are found and copied', async () => {
+  await using server = await startTestServer({ PATH: '/nonexistent' });
+  const noise = ['-f', 'lavfi', '-i', 'testsrc2=size=640x360:rate=25,noise=alls=30:allf=t'];
+  const vp9 = [
+    ...noise,
+    '-t',
+    '4',
+    '-c:v',
+    'libvpx-vp9',
+    '-deadline',
+    'realtime',
+    '-cpu-used',
+    '8',
+    '-b:v',
+    '8M',
+    '-f',
+    'webm',
+  ];
+  const late = [
+    ...PICTURE,
+    '-itsoffset',
+    '9.5',
+    ...tone(12),
+    '-c:v',
+    'libx264',
+    '-preset',
+    'ultrafast',
+    '-c:a',
+    'ac3',
+    '-f',
+    'matroska',
+  ];
+  for (const source of [await plainMedia('large-key.webm', vp9), await plainMedia('late-ac3.mkv', late)]) {
+    const id = await server.create({ source });
+    const { body } = await server.json<Info>(`/sessions/${id}`);
+    for (const { codec, delivery, reason } of body.availableStreams ?? [])
+      assert.equal(delivery, 'copied', `${codec}: ${reason}`);
+  }
 });

@@ -11,6 +11,8 @@ export interface SampleEntry {
   readonly codec: string;
   /** As `media/codecs` takes it. */
   readonly privateData?: Uint8Array;
+  /** The whole entry with its header, unless it is very long; of video and audio. */
+  readonly whole?: Uint8Array;
   readonly encrypted: boolean;
   readonly video?: {
     readonly width: number;
@@ -36,6 +38,8 @@ export interface SampleEntry {
 }
 
 const MAX_ENTRIES = 64;
+/** Longest entry that is kept whole: beyond it stand pictures and other luggage. */
+const MAX_WHOLE = 64 * 1024;
 
 export type EntryKind = 'video' | 'audio' | 'subtitle';
 
@@ -89,11 +93,18 @@ function bitrateOf(children: ReadonlyMap<string, DataView>, esds: ElementaryStre
   return rate === 0 ? undefined : rate;
 }
 
+/** The box from its size on. */
+function wholeEntry({ view, headerSize }: Box): Pick<SampleEntry, 'whole'> {
+  if (headerSize !== 8 || view.byteLength > MAX_WHOLE) return {};
+  return { whole: new Uint8Array(view.buffer, view.byteOffset - headerSize, view.byteLength + headerSize) };
+}
+
 function after(view: DataView | undefined, skip: number): Uint8Array | undefined {
   return view !== undefined && view.byteLength >= skip ? bytesOf(view, skip) : undefined;
 }
 
-function videoEntry({ type, view }: Box): SampleEntry {
+function videoEntry(box: Box): SampleEntry {
+  const { type, view } = box;
   const children = childMap(view, 78);
   const original = originalType(type, children);
   const esds = children.has('esds') ? parseEsds(children.get('esds')!) : undefined;
@@ -112,6 +123,7 @@ function videoEntry({ type, view }: Box): SampleEntry {
   return {
     type,
     codec,
+    ...wholeEntry(box),
     encrypted: isEncrypted(type),
     forced: false,
     ...(privateData && { privateData }),
@@ -209,7 +221,8 @@ function audioHeader(view: DataView, boxVersion: number): AudioHeader {
   return header;
 }
 
-function audioEntry({ type, view }: Box, boxVersion: number): SampleEntry {
+function audioEntry(box: Box, boxVersion: number): SampleEntry {
+  const { type, view } = box;
   const header = audioHeader(view, boxVersion);
   const children = childMap(view, header.childrenAt);
   const original = originalType(type, children);
@@ -228,6 +241,7 @@ function audioEntry({ type, view }: Box, boxVersion: number): SampleEntry {
   return {
     type,
     codec,
+    ...wholeEntry(box),
     encrypted: isEncrypted(type),
     forced: false,
     ...(privateData && { privateData }),

@@ -43,6 +43,7 @@ function makeTrack({ box, entry, firstPacket, facts }: TrackInput, index: number
     index,
     codec: entry.codec,
     ...codec,
+    ...(entry.encrypted && { unreadable: true as const }),
     ...(box.language !== undefined && { language: box.language }),
     ...(box.title !== undefined && { title: box.title }),
     isDefault,
@@ -58,6 +59,13 @@ function makeTrack({ box, entry, firstPacket, facts }: TrackInput, index: number
       },
     }),
     ...(config === undefined && entry.privateData && { codecPrivate: entry.privateData.slice() }),
+    ...(config === undefined &&
+      entry.whole && {
+        matroska: {
+          codecId: box.kind === 'video' ? 'V_QUICKTIME' : 'A_QUICKTIME',
+          codecPrivate: entry.whole.slice(),
+        },
+      }),
   };
 }
 

@@ -67,6 +67,7 @@ function foreignTracks(head: Uint8Array, known: readonly Track[]): Track[] {
       index: indexes[type]++,
       codec,
       ...(type === 'subtitle' ? {} : { notCopied: foreignReason(codec) }),
+      unreadable: true,
       isDefault: false,
       isForced: false,
     }));

@@ -146,6 +146,7 @@ export async function openSoundTrack(
     startTime,
     endTime: Number.isFinite(end) ? Math.max(startTime, end) : startTime,
     audio: { sampleRate, channels },
+    ...(config === undefined && privateData !== undefined && { codecPrivate: privateData.slice() }),
   };
   return new BunnyTrack(input, readable ? sink : undefined, track, lead);
 }

@@ -1,4 +1,4 @@
-/** Matroska codec mappings (RFC 9559 section 5.1.4.1.21, "Matroska Media Container Codec Specifications") to FFmpeg's names. */
+/** Matroska codec mappings (RFC 9559 section 5.1.4.1.21, "Matroska Media Container Codec Specifications") to FFmpeg's names, and back. */
 
 const EXACT: Readonly<Record<string, string>> = {
   'V_MPEG4/ISO/AVC': 'h264',
@@ -172,4 +172,33 @@ function waveFormat(bytes: Uint8Array | undefined): MappedCodec {
   const tag = (bytes[0] ?? 0) | ((bytes[1] ?? 0) << 8);
   const rest = bytes.length > WAVEFORMATEX ? bytes.subarray(WAVEFORMATEX) : undefined;
   return { codec: WAVE[tag] ?? `wave_${tag}`, privateData: rest };
+}
+
+/** A codec ID, and what belongs to it. */
+export interface CodecId {
+  readonly codecId: string;
+  /** Bits of one sample, where the codec ID alone does not tell the codec: PCM. */
+  readonly bitDepth?: number;
+  /** For A_MS/ACM: wFormatTag. */
+  readonly formatTag?: number;
+}
+
+const BY_NAME: ReadonlyMap<string, string> = new Map(
+  // Where several IDs have one name, the first counts.
+  [...Object.entries(EXACT), ...PREFIX].toReversed().map(([codecId, codec]) => [codec, codecId]),
+);
+
+const TAG_BY_NAME: ReadonlyMap<string, number> = new Map(
+  Object.entries(WAVE).map(([tag, codec]) => [codec, Number(tag)]),
+);
+
+/** The codec ID for FFmpeg's name of a codec: what `mapCodec` turns into that name. Undefined when Matroska has none. */
+export function codecIdOf(codec: string): CodecId | undefined {
+  const pcm = /^pcm_(?:u8|s(?<int>16|24|32)(?<order>le|be)|f(?<float>32|64)le)$/.exec(codec)?.groups;
+  if (pcm?.float !== undefined) return { codecId: 'A_PCM/FLOAT/IEEE', bitDepth: Number(pcm.float) };
+  if (pcm) return { codecId: `A_PCM/INT/${pcm.order === 'be' ? 'BIG' : 'LIT'}`, bitDepth: Number(pcm.int ?? 8) };
+  const codecId = BY_NAME.get(codec);
+  if (codecId !== undefined) return { codecId };
+  const formatTag = TAG_BY_NAME.get(codec);
+  return formatTag === undefined ? undefined : { codecId: 'A_MS/ACM', formatTag };
 }

@@ -11,6 +11,12 @@ import { type TrackEntry, TYPE_AUDIO, TYPE_SUBTITLE, TYPE_VIDEO, type VideoEntry
 /** MPEG-4 audio sampling frequencies by index (ISO/IEC 14496-3, table 1.18). */
 const AAC_RATES = [96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 12000, 11025, 8000, 7350];
 
+/**
+ * Samples in a packet of codecs that aren't copied, so that a decoder hears them without the container's jitter. A packet of DTS has a
+ * multiple of 512 in all but the rarest cases (ETSI TS 102 114, 5.3.1), and what does not fit the grid stays as it is.
+ */
+const FOREIGN_FRAMES: Readonly<Record<string, number>> = { dts: 512, mp2: 1152, mp1: 384 };
+
 export function trackType(entry: TrackEntry): TrackType | undefined {
   if (entry.type === TYPE_VIDEO) return 'video';
   if (entry.type === TYPE_AUDIO) return 'audio';
@@ -25,9 +31,7 @@ export function describeTrack(seen: FirstSeen, type: TrackType, index: number, l
   const config = described !== undefined && 'config' in described ? described.config : undefined;
   const frameDuration = durationOfFrame(entry, config, seen);
   const first = lowestTime(seen);
-  if (type === 'audio' && first !== undefined && config?.audio?.frameSamples) {
-    timing.setGrid(first, config.audio.frameSamples / config.audio.sampleRate);
-  }
+  if (type === 'audio' && first !== undefined) timing.setGrid(first, gridFrame(seen, config));
   // The codec's delay is priming: what is heard starts behind it.
   const startTime = first === undefined ? undefined : type === 'audio' ? first + entry.codecDelay / 1e9 : first;
   const track: Track = {
@@ -46,8 +50,20 @@ export function describeTrack(seen: FirstSeen, type: TrackType, index: number, l
     ...(type === 'video' && entry.video && { video: describeVideo(entry, entry.video, config, frameDuration) }),
     ...(type === 'audio' && { audio: describeAudio(entry, config) }),
     ...(config === undefined && seen.privateData && { codecPrivate: seen.privateData }),
+    ...(entry.encodings.unreadable !== undefined && { unreadable: true as const }),
+    ...(config === undefined && {
+      matroska: { codecId: entry.codecId, ...(seen.wholePrivate && { codecPrivate: seen.wholePrivate }) },
+    }),
   };
   return { entry, track, timing, ...(config && { config }), stored: framesAreStored(entry.encodings), frameDuration };
+}
+
+/** Seconds; 0 when packets differ in length. */
+function gridFrame({ entry, codec }: FirstSeen, config: CodecConfig | undefined): number {
+  if (config) return config.audio?.frameSamples ? config.audio.frameSamples / config.audio.sampleRate : 0;
+  const samples = Object.hasOwn(FOREIGN_FRAMES, codec) ? FOREIGN_FRAMES[codec] : undefined;
+  const rate = entry.audio?.sampleRate ?? 0;
+  return samples !== undefined && rate > 0 ? samples / rate : 0;
 }
 
 function describe(seen: FirstSeen): { config: CodecConfig } | { notCopied: string } {

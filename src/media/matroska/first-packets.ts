@@ -15,6 +15,7 @@ const LOCAL_STEP = 64 * 1024;
 const REMOTE_STEP = 2 * 1024 * 1024;
 /** How far it looks for a track that starts late. */
 const MAX_SECONDS = 5;
+const MAX_SECONDS_NEEDED = 30;
 const MAX_BYTES = 64 * 1024 * 1024;
 const MAX_BLOCKS = 5000;
 /** Video times that tell the frame rate. */
@@ -26,6 +27,8 @@ export interface FirstSeen {
   readonly timing: TrackTiming;
   readonly codec: string;
   readonly privateData: Uint8Array | undefined;
+  /** CodecPrivate with its Windows structure, content encodings undone. */
+  readonly wholePrivate: Uint8Array | undefined;
   /** Times as written, seconds; of video from the first key frame on, in decode order. */
   readonly times: number[];
   /** The first video block that is a key frame: Segment Ticks and place. */
@@ -45,6 +48,7 @@ export function prepare(entry: TrackEntry, timestampScale: number): FirstSeen {
     timing: new TrackTiming(timestampScale, entry.timestampScale, entry.codecDelay),
     codec,
     privateData,
+    wholePrivate: stored,
     times: [],
     needsPacket: entry.encodings.unreadable === undefined && needsFirstPacket(codec, privateData),
     enough: video ? (entry.defaultDuration === undefined ? RATE_FRAMES : LEAD_FRAMES) : 1,
@@ -83,11 +87,13 @@ export async function readFirstPackets(
       }
       blocks++;
       if (startTicks < 0) startTicks = walker.clusterTicks;
-      if (((walker.clusterTicks - startTicks) * layout.info.timestampScale) / 1e9 > MAX_SECONDS) break;
+      if (((walker.clusterTicks - startTicks) * layout.info.timestampScale) / 1e9 > patience([...missing])) break;
       const seen = tracks.get(walker.track);
       if (seen === undefined || !missing.has(seen)) continue;
       if (!note(seen, walker)) {
+        // A key frame larger than what was read at once.
         walker.rewind();
+        if (!(await feed.fill(walker, step))) break;
         continue;
       }
       if (seen.times.length >= seen.enough && !(seen.needsPacket && seen.packet === undefined)) missing.delete(seen);
@@ -95,6 +101,11 @@ export async function readFirstPackets(
   } finally {
     feed.release();
   }
+}
+
+/** How far to look, seconds: further for a track that can't be described without its first packet. */
+function patience(missing: readonly FirstSeen[]): number {
+  return missing.some(isNeeded) ? MAX_SECONDS_NEEDED : MAX_SECONDS;
 }
 
 function isMedia(entry: TrackEntry): boolean {

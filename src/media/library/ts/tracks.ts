@@ -7,6 +7,7 @@ import {
   hdrKind,
   hevcConfigFromAnnexB,
 } from '../../codecs/codecs.ts';
+import { sequenceHeader } from '../../codecs/mpeg2.ts';
 import type { CodecConfig, Track } from '../../types.ts';
 import type { StreamHead } from './discover.ts';
 import { TICKS } from './pes.ts';
@@ -68,8 +69,17 @@ export function codecOf(head: StreamHead): string {
   return head.header?.codec ?? head.entry.kind.codec;
 }
 
+/** Video that can't be copied still tells its size, for those who transcode it. */
+function foreignVideo({ key, entry }: StreamHead): Pick<Track, 'video'> {
+  const header = entry.kind.codec.startsWith('mpeg') && key ? sequenceHeader(key.data) : undefined;
+  if (header === undefined) return {};
+  const { width, height, displayWidth, frameRate: rate } = header;
+  const size = { width, height, displayWidth, displayHeight: height };
+  return { video: { ...size, rotation: 0, hdr: 'sdr', ...(rate === undefined ? {} : { frameRate: rate }) } };
+}
+
 function videoOf(config: CodecConfig | undefined, head: StreamHead): Pick<Track, 'video'> {
-  if (!config?.video) return {};
+  if (!config?.video) return foreignVideo(head);
   const { width, height, bitDepth, colour, pixelAspect } = config.video;
   const [horizontal, vertical] = pixelAspect ?? [1, 1];
   const ticks = frameTicks(head);
@@ -121,6 +131,7 @@ export function makeTrack(head: StreamHead, index: number, scrambled: boolean, t
     index,
     codec,
     ...described,
+    ...(scrambled ? { unreadable: true as const } : {}),
     ...(head.entry.language === undefined ? {} : { language: head.entry.language }),
     isDefault: index === 0 && type !== 'subtitle',
     isForced: false,

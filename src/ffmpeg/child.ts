@@ -1,0 +1,145 @@
+/**
+ * One child process and the group that it leads: started, ended and watched here for everybody in this room, the only one that starts processes.
+ * Invariant: after `exited` the whole group is dead or about to be; `closed` comes after it, when the pipes are closed too. A child that could not be
+ * started is both at once, with the failure in `startFailure`.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { Readable, Writable } from 'node:stream';
+
+/** From SIGTERM to SIGKILL unless there are reasons for another time, milliseconds. */
+export const GRACE_MS = 1000;
+const STDERR_KEPT = 4096;
+
+export interface ChildOptions {
+  /** Absolute path. */
+  readonly command: string;
+  /** Passed as they are: there is no shell. */
+  readonly args: readonly string[];
+  readonly stdin: 'ignore' | 'pipe';
+}
+
+let deathSignal: Promise<boolean> | undefined;
+
+/** On Linux, util-linux's `setpriv` can have the kernel kill a child whose parent dies (busybox's cannot): tried once. */
+function canTieToUs(): Promise<boolean> {
+  if (process.platform !== 'linux') return Promise.resolve(false);
+  deathSignal ??= new Promise((resolve) => {
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'true'], { stdio: 'ignore' });
+    child.once('error', () => resolve(false));
+    child.once('exit', (code) => resolve(code === 0));
+  });
+  return deathSignal;
+}
+
+/** The last bytes of a stream. */
+class Tail {
+  #kept: Buffer = Buffer.alloc(0);
+
+  push(chunk: Buffer): void {
+    const joined = Buffer.concat([this.#kept, chunk.subarray(-STDERR_KEPT)]);
+    this.#kept = joined.subarray(-STDERR_KEPT);
+  }
+
+  text(): string {
+    return this.#kept.toString('utf8');
+  }
+}
+
+/**
+ * Starts a child that ends with us where the system can see to that.
+ * @throws the signal's reason, with nothing started.
+ */
+export async function startChild(options: ChildOptions, signal: AbortSignal): Promise<Child> {
+  signal.throwIfAborted();
+  const tied = await canTieToUs();
+  signal.throwIfAborted();
+  const { command, args, stdin } = options;
+  return tied
+    ? new Child('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], stdin)
+    : new Child(command, args, stdin);
+}
+
+export class Child {
+  readonly #process: ChildProcess;
+  readonly #stderr = new Tail();
+  readonly #exited = Promise.withResolvers<void>();
+  readonly #closed = Promise.withResolvers<void>();
+  #killTimer: NodeJS.Timeout | undefined;
+  /** Closed from the start when asked for as `ignore`. */
+  readonly stdin: Writable;
+  readonly stdout: Readable;
+  /** Why there is no process. */
+  startFailure: unknown;
+
+  constructor(command: string, args: readonly string[], stdin: 'ignore' | 'pipe') {
+    const child = spawn(command, args, {
+      stdio: [stdin, 'pipe', 'pipe'],
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    });
+    this.#process = child;
+    // Out of file descriptors there is no process and there are no pipes.
+    this.stdin = child.stdin ?? new Writable().destroy();
+    this.stdout = child.stdout ?? Readable.from([]);
+    child.stderr?.on('data', (chunk: Buffer) => this.#stderr.push(chunk));
+    // What goes wrong on a pipe shows in the child's end; an error without a listener would end the server.
+    for (const stream of [child.stdin, child.stdout, child.stderr]) stream?.on('error', () => {});
+    child.once('error', (error) => {
+      if (child.pid !== undefined) return;
+      this.startFailure = error;
+      this.#exited.resolve();
+      this.#closed.resolve();
+    });
+    child.once('exit', () => this.#exited.resolve());
+    child.once('close', () => this.#closed.resolve());
+  }
+
+  get exitCode(): number | null {
+    return this.#process.exitCode;
+  }
+
+  get exitSignal(): NodeJS.Signals | null {
+    return this.#process.signalCode;
+  }
+
+  /** The last 4 KB of standard error. */
+  get stderrTail(): string {
+    return this.#stderr.text();
+  }
+
+  /** The child is gone. Its output may still lie in the pipe. */
+  get exited(): Promise<void> {
+    return this.#exited.promise;
+  }
+
+  /** The child is gone and its pipes are closed, which needs that standard output was read to its end or `closePipes` was called. */
+  get closed(): Promise<void> {
+    return this.#closed.promise;
+  }
+
+  /** SIGTERM to the group, and SIGKILL after `graceMs` milliseconds. */
+  terminate(graceMs: number): void {
+    if (this.#killTimer || this.exitCode !== null || this.exitSignal !== null) return;
+    this.kill('SIGTERM');
+    this.#killTimer = setTimeout(() => this.kill('SIGKILL'), graceMs);
+    void this.exited.then(() => clearTimeout(this.#killTimer));
+  }
+
+  closePipes(): void {
+    this.stdin.destroy();
+    this.stdout.destroy();
+    this.#process.stderr?.destroy();
+  }
+
+  /** Signals the whole group on POSIX, the child alone elsewhere; one that is gone is no error. */
+  kill(name: NodeJS.Signals): void {
+    const { pid } = this.#process;
+    if (pid === undefined) return;
+    try {
+      if (process.platform === 'win32') this.#process.kill(name);
+      else process.kill(-pid, name);
+    } catch {
+      // The group is gone.
+    }
+  }
+}

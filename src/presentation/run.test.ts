@@ -1,0 +1,126 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AppError } from '../errors.ts';
+import { Run, type SegmentMaker } from './run.ts';
+import { RunPool } from './run-pool.ts';
+
+const never = new AbortController().signal;
+const tick = () => new Promise((resolve) => setImmediate(resolve));
+
+interface Made {
+  readonly run: Run;
+  readonly delivered: number[];
+  readonly ended: Promise<AppError | undefined>;
+}
+
+/** A run whose segment n is the one byte n. */
+function start(pool: RunPool, first: number, make: SegmentMaker = counting()): Made {
+  const delivered: number[] = [];
+  const { promise, resolve } = Promise.withResolvers<AppError | undefined>();
+  const run = new Run({ first, make, pool, deliver: (n) => delivered.push(n), ended: resolve });
+  pool.add(run);
+  return { run, delivered, ended: promise };
+}
+
+function counting(
+  options: { until?: number; failOnceAt?: number; failAlwaysAt?: number; closed?: () => void } = {},
+): SegmentMaker {
+  let failed = false;
+  return async function* (first, signal) {
+    try {
+      for (let n = first; n < (options.until ?? 100); n++) {
+        signal.throwIfAborted();
+        if (n === options.failAlwaysAt) throw new AppError('transcode-failed', `cannot make ${n}`);
+        if (n === options.failOnceAt && !failed) {
+          failed = true;
+          throw new AppError('transcode-failed', `cannot make ${n} at first`);
+        }
+        await tick();
+        yield Uint8Array.of(n);
+      }
+    } finally {
+      options.closed?.();
+    }
+  };
+}
+
+test('a run makes what is asked for and a little more, then waits', async () => {
+  const { run, delivered } = start(new RunPool(1), 5);
+  assert.deepEqual([...(await run.wait(5, never))], [5]);
+  for (let n = 0; n < 50; n++) await tick();
+  assert.deepEqual(delivered, [5, 6, 7, 8]);
+  assert.equal(run.covers(4), false);
+  assert.equal(run.covers(8), false);
+  assert.ok(run.covers(9));
+  assert.ok(!run.covers(100));
+  assert.deepEqual([...(await run.wait(11, never))], [11]);
+  await run.stop(new AppError('server-closing', 'end of test'));
+});
+
+test('waiters of one segment share it; one who leaves ends only its own wait', async () => {
+  const { run } = start(new RunPool(1), 0);
+  const leaver = new AbortController();
+  const left = run.wait(2, leaver.signal);
+  const stayed = run.wait(2, never);
+  leaver.abort(new Error('left'));
+  await assert.rejects(left, /left/);
+  assert.deepEqual([...(await stayed)], [2]);
+  await run.stop(new AppError('server-closing', 'end of test'));
+});
+
+test('a run that breaks goes on once from its last good segment; twice at one place is a failure', async () => {
+  const once = start(new RunPool(1), 0, counting({ failOnceAt: 2 }));
+  assert.deepEqual([...(await once.run.wait(3, never))], [3]);
+  assert.deepEqual(once.delivered.slice(0, 4), [0, 1, 2, 3]);
+  await once.run.stop(new AppError('server-closing', 'end of test'));
+  const twice = start(new RunPool(1), 0, counting({ failAlwaysAt: 2 }));
+  await assert.rejects(twice.run.wait(2, never), /cannot make 2/);
+  assert.equal((await twice.ended)?.code, 'transcode-failed');
+});
+
+test('the end of the rendition ends the run, and tells those who wait for more', async () => {
+  const { run, ended } = start(new RunPool(1), 0, counting({ until: 2 }));
+  await assert.rejects(run.wait(4, never), /ended before this segment/);
+  assert.equal(await ended, undefined);
+});
+
+test('stopping closes the maker, and the pool has room again', async () => {
+  const pool = new RunPool(1);
+  let closed = 0;
+  const { run } = start(
+    pool,
+    0,
+    counting({
+      closed: () => {
+        closed += 1;
+      },
+    }),
+  );
+  await run.wait(0, never);
+  await run.stop(new AppError('server-closing', 'end of test'));
+  assert.equal(closed, 1);
+  assert.equal(pool.size, 0);
+});
+
+test('never more runs than the pool allows: one that nobody waits for makes room for one that is needed', async () => {
+  const pool = new RunPool(1);
+  const first = start(pool, 0);
+  await first.run.wait(0, never);
+  const second = start(pool, 50);
+  assert.deepEqual([...(await second.run.wait(50, never))], [50]);
+  assert.equal((await first.ended)?.code, 'server-busy');
+  assert.equal(pool.size, 1);
+  await second.run.stop(new AppError('server-closing', 'end of test'));
+});
+
+test('a needed run is not ended for another: that one begins when it has made what was asked', async () => {
+  const pool = new RunPool(1);
+  const first = start(pool, 0);
+  const wanted = first.run.wait(6, never);
+  const second = start(pool, 50);
+  const later = second.run.wait(50, never);
+  assert.equal(pool.size, 1);
+  assert.deepEqual([...(await wanted)], [6]);
+  assert.deepEqual([...(await later)], [50]);
+  await second.run.stop(new AppError('server-closing', 'end of test'));
+});

@@ -1,0 +1,153 @@
+import { AppError, toAppError } from '../errors.ts';
+import { waitFor } from '../lib/abort.ts';
+import type { RunPool } from './run-pool.ts';
+
+/** Makes segments one after the other from `first` on, until the end of the rendition. Pulled only as fast as they are wanted. */
+export type SegmentMaker = (first: number, signal: AbortSignal) => AsyncGenerator<Uint8Array>;
+
+/** Segments that a run makes beyond the last one that was asked for. */
+export const LOOK_AHEAD = 3;
+/** A request so far ahead of a run waits for it; one further ahead is worth a run of its own. */
+const REACH = 6;
+/** A run that nobody asked for anything ends after this time. */
+const IDLE_MS = 10_000;
+
+/**
+ * One run: contiguous segments of one rendition, made while somebody wants them.
+ *
+ * Invariant: `next` is the segment being made; a segment that somebody waits for is >= `next`; the maker is pulled only while `next` <= `#wanted`. A run is
+ * queued, then running, then ended; the pool moves it from queued to running, only `#end` ends it, and then nobody waits any more.
+ */
+export class Run {
+  readonly #make: SegmentMaker;
+  readonly #deliver: (n: number, bytes: Uint8Array) => void;
+  readonly #pool: RunPool;
+  readonly #ended: (error: AppError | undefined) => void;
+  readonly #owner = new AbortController();
+  readonly #waiting = new Map<
+    number,
+    { promise: Promise<Uint8Array>; settle: PromiseWithResolvers<Uint8Array>; count: number }
+  >();
+  #next: number;
+  #wanted: number;
+  #more: (() => void) | undefined;
+  #done: Promise<void> | undefined;
+
+  constructor(options: {
+    readonly first: number;
+    readonly make: SegmentMaker;
+    readonly pool: RunPool;
+    /** Called with each segment, before those who wait for it get it. */
+    readonly deliver: (n: number, bytes: Uint8Array) => void;
+    /** Called once. */
+    readonly ended: (error: AppError | undefined) => void;
+  }) {
+    this.#next = options.first;
+    this.#wanted = options.first;
+    this.#make = options.make;
+    this.#pool = options.pool;
+    this.#deliver = options.deliver;
+    this.#ended = options.ended;
+  }
+
+  /** Whether a request for segment `n` should wait for this run. */
+  covers(n: number): boolean {
+    return !this.#owner.signal.aborted && n >= this.#next && n <= this.#next + REACH;
+  }
+
+  /** Whether somebody waits for a segment: such a run is not ended for the sake of another. */
+  get needed(): boolean {
+    return this.#waiting.size > 0;
+  }
+
+  /** Segment `n`, which the run covers. A waiter that leaves ends only its own wait. */
+  async wait(n: number, signal: AbortSignal): Promise<Uint8Array> {
+    let entry = this.#waiting.get(n);
+    if (entry === undefined) {
+      const settle = Promise.withResolvers<Uint8Array>();
+      settle.promise.catch(() => {}); // each waiter sees it
+      entry = { promise: settle.promise, settle, count: 0 };
+      this.#waiting.set(n, entry);
+    }
+    entry.count += 1;
+    this.#wanted = Math.max(this.#wanted, n + LOOK_AHEAD);
+    this.#more?.();
+    try {
+      return await waitFor(entry.promise, signal);
+    } finally {
+      entry.count -= 1;
+      if (entry.count === 0 && this.#waiting.get(n) === entry) this.#waiting.delete(n);
+    }
+  }
+
+  /** Called by the pool when there is room. */
+  begin(): void {
+    this.#done ??= this.#work();
+  }
+
+  /** Ends the run; resolves when its process is gone. Those who wait get `reason`. */
+  async stop(reason: AppError): Promise<void> {
+    this.#owner.abort(reason);
+    if (this.#done === undefined) this.#end(reason);
+    await this.#done;
+  }
+
+  async #work(): Promise<void> {
+    let failure: AppError | undefined;
+    try {
+      await this.#produceWithRetry();
+    } catch (error) {
+      failure = toAppError(error);
+    }
+    this.#end(failure);
+  }
+
+  /** A run that breaks is tried once more from its last good segment. */
+  async #produceWithRetry(): Promise<void> {
+    for (let failedAt = -1; ; ) {
+      try {
+        return await this.#produce();
+      } catch (error) {
+        if (this.#owner.signal.aborted || failedAt === this.#next) throw error;
+        failedAt = this.#next;
+      }
+    }
+  }
+
+  async #produce(): Promise<void> {
+    for await (const bytes of this.#make(this.#next, this.#owner.signal)) {
+      const n = this.#next;
+      this.#next += 1;
+      this.#deliver(n, bytes);
+      this.#waiting.get(n)?.settle.resolve(bytes);
+      this.#waiting.delete(n);
+      if (this.#next > this.#wanted && !(await this.#demand())) return;
+    }
+  }
+
+  /** Waits until somebody wants the next segment; false when nobody did for long enough. */
+  async #demand(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const idle = setTimeout(() => resolve(false), IDLE_MS);
+    this.#more = () => {
+      if (this.#next <= this.#wanted) resolve(true);
+    };
+    this.#pool.idle(this);
+    try {
+      return await waitFor(promise, this.#owner.signal);
+    } finally {
+      clearTimeout(idle);
+      this.#more = undefined;
+    }
+  }
+
+  #end(failure: AppError | undefined): void {
+    this.#pool.remove(this);
+    if (!this.#owner.signal.aborted)
+      this.#owner.abort(failure ?? new AppError('transcode-failed', 'The run has ended.'));
+    const error = failure ?? new AppError('transcode-failed', 'The transcoder ended before this segment.');
+    for (const { settle } of this.#waiting.values()) settle.reject(error);
+    this.#waiting.clear();
+    this.#ended(failure);
+  }
+}

@@ -1,0 +1,108 @@
+import type { Capabilities } from '../ffmpeg/capabilities.ts';
+import { fitPicture, type Rung, rungsFor, subdivide } from '../hls/ladder.ts';
+import { h264Level } from '../media/codecs/h264-level.ts';
+import { canFeed } from '../media/feed/feed.ts';
+import type { KeyframeIndex, Track } from '../media/types.ts';
+import type { Opened } from './copied.ts';
+import type { RunPool } from './run-pool.ts';
+import type { SegmentStore } from './segment-store.ts';
+import { TranscodedAudio, TranscodedVideo, type VideoQuality, type Workshop } from './transcoded.ts';
+
+/** A source to be transcoded. */
+export interface Material {
+  readonly opened: Opened;
+  readonly identity: string;
+  readonly index: KeyframeIndex | undefined;
+  /** Of the whole source, bits per second. */
+  readonly peakBitRate: number;
+}
+
+/** No picture does with less, bits per second. */
+const LEAST_BIT_RATE = 100_000;
+
+/** What transcoding needs of the process: made once, shared by all presentations. */
+export interface Transcoding {
+  readonly capabilities: Promise<Capabilities>;
+  readonly pool: RunPool;
+  readonly store: SegmentStore;
+}
+
+/** The transcoded renditions of a source: the ladder of its video, and AAC of every audio track that is not AAC already. */
+export async function transcodedRenditions(
+  material: Material,
+  transcoding: Transcoding,
+): Promise<(TranscodedVideo | TranscodedAudio)[]> {
+  const capabilities = await transcoding.capabilities;
+  const ffmpeg = capabilities.ffmpeg?.path;
+  if (ffmpeg === undefined) return [];
+  const { pool, store } = transcoding;
+  const { opened: source, identity, index } = material;
+  const shop: Workshop = { source, identity, index, timeline: subdivide(source.timeline), ffmpeg, pool, store };
+  const { info } = source;
+  const video = info.tracks.find(({ id }) => id === info.videoTrackId);
+  const videos =
+    video?.video && capabilities.canTranscodeVideo && canFeed(video)
+      ? ladder(video, capabilities, shop, material.peakBitRate)
+      : [];
+  const foreign = info.tracks.filter(
+    (track) => track.type === 'audio' && canFeed(track) && !track.config?.codecString.startsWith('mp4a.40.2'),
+  );
+  const sounds = capabilities.canTranscodeAudio
+    ? foreign.map(
+        (track) =>
+          new TranscodedAudio(`audio-${track.index}-aac`, track, Math.min(track.audio?.channels ?? 2, 2), shop),
+      )
+    : [];
+  return [...videos, ...sounds];
+}
+
+/**
+ * Most bits per second of one rung. A copy of a picture needs no more than the picture itself, less still where it is smaller: else players
+ * would find the re-encoded variant heavier than the original. Codecs newer than H.264 need fewer bits for the same picture.
+ */
+function rungBitRate(rung: Rung, lines: number, codec: string, peakBitRate: number): number {
+  const worth = codec === 'h264' || codec.startsWith('mpeg') ? peakBitRate : peakBitRate * 1.7;
+  const share = 0.6 * Math.min(1, rung.lines / lines) ** 1.5;
+  return Math.round(Math.min(rung.maxBitRate, Math.max(LEAST_BIT_RATE, worth * share)));
+}
+
+function ladder(track: Track, capabilities: Capabilities, shop: Workshop, peakBitRate: number): TranscodedVideo[] {
+  const video = track.video as NonNullable<Track['video']>;
+  const turned = video.rotation === 90 || video.rotation === 270;
+  const [width, height] = turned
+    ? [video.displayHeight, video.displayWidth]
+    : [video.displayWidth, video.displayHeight];
+  if (!(width > 0 && height > 0)) return [];
+  const halved = (video.frameRate ?? 0) > 61;
+  const frameRate = video.frameRate === undefined ? undefined : video.frameRate / (halved ? 2 : 1);
+  const lines = Math.min(width, height);
+  return rungsFor(lines).map((rung) => {
+    const maxBitRate = rungBitRate(rung, lines, track.codec, peakBitRate);
+    const size = fitPicture(width, height, rung.lines);
+    const level = h264Level(size.width, size.height, frameRate ?? 60, maxBitRate);
+    const quality: VideoQuality = {
+      ...size,
+      level,
+      frameRate,
+      maxBitRate,
+      filters: pictureFilters(video, halved, capabilities.filters),
+      codec: `avc1.6400${level.toString(16).padStart(2, '0')}`,
+    };
+    return new TranscodedVideo(rung.name, track, quality, shop);
+  });
+}
+
+/** Deinterlaces what is flagged so, halves very high frame rates by the absolute clock, and maps HDR to SDR where FFmpeg can. */
+function pictureFilters(video: NonNullable<Track['video']>, halved: boolean, known: ReadonlySet<string>): string[] {
+  // The feed tells nothing of rotation.
+  const filters = { 0: [], 90: ['transpose=clock'], 180: ['hflip', 'vflip'], 270: ['transpose=cclock'] }[
+    video.rotation
+  ].slice() as string[];
+  if (known.has('yadif')) filters.push('yadif=deint=interlaced');
+  if (halved) filters.push(`select='not(mod(round(t*${video.frameRate}),2))'`);
+  if (video.hdr !== 'sdr' && known.has('zscale') && known.has('tonemap')) {
+    filters.push('zscale=t=linear:npl=100', 'format=gbrpf32le', 'zscale=p=bt709', 'tonemap=hable:desat=0');
+    filters.push('zscale=t=bt709:m=bt709:r=tv');
+  }
+  return filters;
+}

@@ -1,0 +1,224 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Browser } from 'playwright-core';
+import { beepFrequency, type NumberedMediaOptions, numberedMedia, plainMedia } from '../fixtures/media.ts';
+import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { loudestPitch } from './sound.ts';
+
+const FPS = 25;
+const film = () => numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'aac'], seconds: 60 });
+
+/** 720p with noise, which takes the bits that real pictures take. */
+const heavyFilm = () =>
+  numberedMedia({
+    container: 'mkv',
+    video: 'h264',
+    audio: ['aac'],
+    seconds: 60,
+    extraArgs: [
+      '-vf',
+      'scale=1280:720:flags=neighbor,noise=alls=12:allf=t',
+      '-b:v',
+      '6M',
+      '-maxrate',
+      '7M',
+      '-bufsize',
+      '7M',
+    ],
+  });
+
+/** The rendition whose picture is shown. */
+const SHOWN = `/([^/]+)\\/playlist/.exec(hls.levels[hls.currentLevel]?.uri ?? '')?.[1]`;
+
+describe('qualities on the page', { timeout: 400_000 }, () => {
+  let server: RunningServer;
+  let browser: Browser;
+  before(async () => {
+    await film();
+    server = await startServer();
+    browser = await launchBrowser();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  test('the menu switches between the original and 360p at the same place', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    await player.until(`${SHOWN} === 'original'`);
+    assert.deepEqual(await menuTexts(player, 'quality'), [
+      'Auto, now Original (180p)',
+      'Original (180p), not re-encoded',
+      '360p, re-encoded by the server',
+    ]);
+    for (const [label, rendition, frame] of [
+      ['360p', '360p', 512],
+      ['Original', 'original', 1011],
+      ['360p', '360p', 250],
+      ['Original', 'original', 700],
+    ] as const) {
+      await choose(player, 'quality', label);
+      const before = await player.currentTime();
+      await player.page.evaluate('globalThis.__raffi.video.play()');
+      await player.until(`${SHOWN} === '${rendition}' && !video.seeking && video.readyState >= 3`);
+      assert.ok((await player.currentTime()) - before < 15, 'it went on from the same place');
+      await player.seek((frame + 0.5) / FPS);
+      assert.equal(await player.settledFrame(frame), frame, `${label} at frame ${frame}`);
+      assert.equal(await player.page.evaluate(`(({ hls }) => ${SHOWN})(globalThis.__raffi)`), rendition);
+    }
+    assert.deepEqual(player.troubles, []);
+  });
+
+  test('a fixed quality is right after ten seeks, is remembered, and is told of', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    await choose(player, 'quality', '360p');
+    await player.page.reload();
+    await player.playing();
+    const frames = [730, 12, 1499, 50, 49, 1000, 1001, 375, 874, 0];
+    const shown: (number | undefined)[] = [];
+    for (const frame of frames) {
+      await player.seek((frame + 0.5) / FPS);
+      shown.push(await player.settledFrame(frame));
+      await player.until(`${SHOWN} === '360p'`);
+    }
+    assert.deepEqual(shown, frames);
+    await player.page.keyboard.press('i');
+    await player.page.waitForSelector('#panel', { state: 'visible' });
+    const told = (await player.page.textContent('#panel')) ?? '';
+    assert.match(told, /Copied, not re-encoded; transcoded to 360p when asked for/);
+    assert.match(told, /Playing360p, 320 × 180, H\.264 \(avc1\.[^)]+\) \+ AAC/);
+    assert.match(told, /The serveris transcoding the picture to 360p/);
+    await player.page.keyboard.press('Escape');
+    assert.equal((await menuTexts(player, 'quality'))[0], 'Auto');
+    assert.deepEqual(player.troubles, []);
+  });
+
+  test('auto starts with the original, goes down on a slow line and up again', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await heavyFilm());
+    await player.playing();
+    await player.until(`${SHOWN} === 'original'`);
+    const line = await player.page.context().newCDPSession(player.page);
+    const carry = (bitsPerSecond: number) =>
+      line.send('Network.emulateNetworkConditions', {
+        offline: false,
+        latency: 0,
+        downloadThroughput: bitsPerSecond < 0 ? -1 : bitsPerSecond / 8,
+        uploadThroughput: -1,
+      });
+    await line.send('Network.enable');
+    await carry(2_500_000);
+    await player.page.evaluate('globalThis.__raffi.video.currentTime = 20');
+    await player.until(`${SHOWN} !== 'original' && video.currentTime > 20.1`, 60_000);
+    await carry(-1);
+    await player.until(`/([^/]+)\\/playlist/.exec(hls.levels[hls.loadLevel].uri)?.[1] === 'original'`, 60_000);
+    assert.equal(await player.page.evaluate('globalThis.__raffi.hls.autoLevelEnabled'), true);
+    assert.ok(await player.page.isHidden('#failure'));
+  });
+
+  test('another track keeps a fixed quality, whatever its codec', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(
+      await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'ac3', 'opus'], seconds: 60 }),
+    );
+    await player.playing();
+    assert.equal(await loudestPitch(player), beepFrequency(0));
+    await choose(player, 'quality', '360p');
+    await player.until(`${SHOWN} === '360p'`);
+    assert.deepEqual(await menuTexts(player, 'audio'), [
+      'English, AAC, Stereo',
+      'German, Dolby Digital (AC-3), Stereo, as AAC',
+      'French, Opus, Stereo',
+    ]);
+    for (const [at, label] of ['German', 'French', 'English'].entries()) {
+      const index = (at + 1) % 3;
+      await choose(player, 'audio', label);
+      await player.until(
+        `hls.audioTracks[hls.audioTrack]?.url.includes('/audio-${index}') && !video.seeking && video.readyState >= 3`,
+      );
+      assert.equal(await loudestPitch(player), beepFrequency(index), label);
+      assert.equal(await player.page.evaluate(`(({ hls }) => ${SHOWN})(globalThis.__raffi)`), '360p');
+    }
+    assert.deepEqual(player.troubles, []);
+  });
+});
+
+interface Foreign extends NumberedMediaOptions {
+  readonly file?: () => Promise<string>;
+}
+
+const FOREIGN: Record<string, Foreign> = {
+  'MPEG-2 and MP2 in MPEG-TS': { container: 'ts', video: 'mpeg2video', audio: ['mp2'] },
+  'MPEG-4 ASP and MP3 in Matroska': { container: 'mkv', video: 'mpeg4', audio: ['mp3'] },
+  'H.264 and DTS': { container: 'mkv', video: 'h264', audio: ['dts'] },
+  'H.264 and AC-3': { container: 'mkv', video: 'h264', audio: ['ac3'] },
+  'HEVC, which this browser cannot decode': { container: 'mkv', video: 'hevc', audio: ['aac'] },
+  'Vorbis in Ogg': { container: 'ogg', audio: ['vorbis'] },
+  'Vorbis in Matroska': { container: 'mkv', audio: ['vorbis'] },
+  'a picture alone': { container: 'mkv', video: 'h264' },
+  'thirteen AC-3 tracks': { container: 'mkv', video: 'h264', audio: ['ac3'], file: thirteenTracks },
+};
+
+async function thirteenTracks(): Promise<string> {
+  const one = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['ac3'], seconds: 30 });
+  const maps = Array.from({ length: 13 }, (_, n) => ['-map', '0:a', `-metadata:s:a:${n}`, `title=Track ${n}`]).flat();
+  return plainMedia('thirteen.mkv', ['-i', one, '-map', '0:v', ...maps, '-c', 'copy']);
+}
+
+describe('what the browser cannot decode', { timeout: 400_000 }, () => {
+  let server: RunningServer;
+  let browser: Browser;
+  before(async () => {
+    server = await startServer();
+    browser = await launchBrowser();
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.[Symbol.asyncDispose]();
+  });
+
+  for (const [name, { file, ...options }] of Object.entries(FOREIGN)) {
+    test(`plays and seeks: ${name}`, async () => {
+      await using player = await PlayerPage.open(browser, server);
+      await player.enter(await (file?.() ?? numberedMedia({ ...options, seconds: 30 })));
+      await player.playing();
+      if (options.audio) assert.equal(await loudestPitch(player), beepFrequency(0));
+      for (const frame of [500, 20, 745, 301, 299]) {
+        const time = (frame + 0.5) / FPS;
+        await player.seek(time);
+        if (options.video) assert.equal(await player.settledFrame(frame), frame);
+        else await player.until(`Math.abs(video.currentTime - ${time}) < 0.1 && video.readyState >= 2`);
+      }
+      await player.seek(10);
+      await player.page.evaluate('globalThis.__raffi.video.play()');
+      await player.until('video.currentTime > 10.5');
+      assert.ok(await player.page.isHidden('#failure'));
+      assert.deepEqual(player.troubles, []);
+    });
+  }
+});
+
+async function openMenu(player: PlayerPage, name: 'quality' | 'audio'): Promise<void> {
+  // The bars may have faded meanwhile.
+  await player.page.mouse.move(600, 300);
+  await player.page.mouse.move(610, 310);
+  await player.page.click(`#${name}-button`);
+}
+
+async function choose(player: PlayerPage, name: 'quality' | 'audio', label: string): Promise<void> {
+  await openMenu(player, name);
+  await player.page.locator(`#${name}-menu button`, { hasText: new RegExp(`^${label}`) }).click();
+}
+
+/** The entries of a menu, each with its note. */
+async function menuTexts(player: PlayerPage, name: 'quality' | 'audio'): Promise<string[]> {
+  await openMenu(player, name);
+  const texts: string[] = await player.page.evaluate(`[...document.querySelectorAll('#${name}-menu button')].map(
+    (entry) => [...entry.querySelectorAll('span, small')].map(({ textContent }) => textContent).join(', '))`);
+  await player.page.keyboard.press('Escape');
+  return texts;
+}

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { segmentDurations } from '../fixtures/boxes.ts';
+import { frameCount, frameRate, frameTime, type NumberedMediaOptions, numberedMedia } from '../fixtures/media.ts';
+import { checkMultivariant } from '../fixtures/playlists.ts';
+import { decodeAudio, decodeVideo } from '../fixtures/verify.ts';
+import { type FetchedRendition, fetchRendition, type Info, startTestServer, type TestServer } from './harness.ts';
+
+/** Audio of another run may be this far from the picture, seconds (the issue's limit). */
+const AUDIO_TOLERANCE = 0.045;
+
+const VIDEO: Record<string, NumberedMediaOptions> = {
+  'H.264 in Matroska': { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 14, gop: 48, fps: 24 },
+  'H.264 with open groups of pictures in MP4': {
+    container: 'mp4',
+    video: 'h264',
+    audio: ['aac'],
+    seconds: 14,
+    openGop: true,
+  },
+  'HEVC in MP4': { container: 'mp4', video: 'hevc', audio: ['aac'], seconds: 14, openGop: true },
+  'VP9 in WebM': { container: 'webm', video: 'vp9', audio: ['opus'], seconds: 14 },
+  'variable frame rate': { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 14, vfr: true },
+  'start time 5 s': { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 14, startTime: 5 },
+  'MPEG-TS': { container: 'ts', video: 'h264', audio: ['aac'], seconds: 14 },
+  'MPEG-2 video in MPEG-TS': { container: 'ts', video: 'mpeg2video', audio: ['aac'], seconds: 14 },
+  'MPEG-4 video in Matroska': { container: 'mkv', video: 'mpeg4', audio: ['mp3'], seconds: 14 },
+};
+
+describe('transcoded renditions join seamlessly, in any order', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  const opened = async (options: NumberedMediaOptions): Promise<string> => {
+    const id = await server.create({ source: await numberedMedia(options) });
+    const { body } = await server.json<Info>(`/sessions/${id}`);
+    assert.equal(body.error, undefined);
+    return id;
+  };
+
+  for (const [name, options] of Object.entries(VIDEO)) {
+    test(`${name}: every frame once, whichever runs make the segments`, async () => {
+      const id = await opened(options);
+      const variant = await fetchRendition(server, `/sessions/${id}/360p/playlist.m3u8`, 11);
+      checkFrames(await decodeVideo(variant.init, variant.segments), options);
+      checkJoins(variant, 1 / frameRate(options));
+    });
+  }
+
+  test('switching between the original and a variant at every segment shows every frame once', async () => {
+    const options = VIDEO['H.264 in Matroska'] as NumberedMediaOptions;
+    const id = await opened(options);
+    const original = await fetchRendition(server, `/sessions/${id}/original/playlist.m3u8`, 3);
+    const variant = await fetchRendition(server, `/sessions/${id}/360p/playlist.m3u8`, 5);
+    const times = ({ segments, init }: FetchedRendition) =>
+      segments.map((segment) => segmentDurations(init, segment).baseTime);
+    const boundaries = [...times(original), Number.POSITIVE_INFINITY];
+    const fromOriginal = original.segments.filter((_, n) => n % 2 === 0);
+    const fromVariant = variant.segments.filter((_, n) => {
+      const at = (times(variant)[n] as number) + 0.001;
+      return boundaries.findIndex((end) => end > at) % 2 === 0; // in an odd segment of the original
+    });
+    const frames = [
+      ...(await decodeVideo(original.init, fromOriginal)),
+      ...(await decodeVideo(variant.init, fromVariant)),
+    ];
+    checkFrames(
+      frames.sort((a, b) => a.pts - b.pts),
+      options,
+    );
+  });
+
+  for (const codec of ['vorbis', 'dts', 'ac3', 'mp3', 'opus'] as const) {
+    test(`${codec} as AAC: in step, without a gap or a click, whichever runs make the segments`, async () => {
+      const options: NumberedMediaOptions = { container: 'mkv', video: 'h264', audio: [codec], seconds: 14 };
+      const id = await opened(options);
+      const { body: info } = await server.json<Info>(`/sessions/${id}`);
+      const sound = info.availableStreams?.find(({ type }) => type === 'audio');
+      assert.equal(sound?.delivery, ['vorbis', 'dts'].includes(codec) ? 'transcoded' : 'copied');
+      const video = await fetchRendition(server, `/sessions/${id}/original/playlist.m3u8`);
+      const offset = (await decodeVideo(video.init, video.segments))[0]?.pts as number;
+      const audio = await fetchRendition(server, `/sessions/${id}/audio-0-aac/playlist.m3u8`, 17);
+      const { beeps, jumps } = await decodeAudio(audio.init, audio.segments);
+      assert.deepEqual(jumps, []);
+      const heard = beeps.filter(({ time }) => time - offset > 0.5);
+      assert.equal(heard.length, 13, `beeps at ${beeps.map(({ time }) => time.toFixed(3))}`);
+      for (const [n, { time }] of heard.entries()) {
+        assert.ok(
+          Math.abs(time - (n + 1 + offset)) <= AUDIO_TOLERANCE,
+          `the beep of second ${n + 1} is at ${time - offset} s`,
+        );
+      }
+      checkJoins(audio, 1024 / 48_000);
+    });
+  }
+
+  test('the ladder is offered, capped by quality, the original first', async () => {
+    const source = await numberedMedia(VIDEO['H.264 in Matroska'] as NumberedMediaOptions);
+    const offered = async (quality: string): Promise<string[]> => {
+      const id = await server.create({ source, quality });
+      return checkMultivariant(await server.text(`/sessions/${id}/stream.m3u8`)).variants.map(
+        ({ uri }) => uri.split('/')[0] as string,
+      );
+    };
+    assert.deepEqual(await offered('auto'), ['original', '360p']);
+    assert.deepEqual(await offered('original'), ['original']);
+    assert.deepEqual(await offered('360p'), ['original', '360p']);
+  });
+});
+
+function checkFrames(
+  frames: readonly { number: number | undefined; pts: number }[],
+  options: NumberedMediaOptions,
+): void {
+  assert.deepEqual(
+    frames.map(({ number }) => number),
+    Array.from({ length: frameCount(options) }, (_, n) => n),
+  );
+  const offset = (frames[0] as { pts: number }).pts;
+  for (const { number, pts } of frames) {
+    const expected = offset + frameTime(number as number, options);
+    assert.ok(Math.abs(pts - expected) < 0.002, `frame ${number} is at ${pts} s instead of ${expected} s`);
+  }
+}
+
+/** Each segment starts where the one before ends, and lasts as long as EXTINF says, within one frame. */
+function checkJoins({ playlist, init, segments }: FetchedRendition, frame: number): void {
+  let end: number | undefined;
+  for (const [n, bytes] of segments.entries()) {
+    const { baseTime, durationSeconds } = segmentDurations(init, bytes);
+    if (end !== undefined)
+      assert.ok(
+        Math.abs(baseTime - end) < 0.0015,
+        `segment ${n} starts at ${baseTime} s, the one before ends at ${end} s`,
+      );
+    const declared = (playlist.segments[n] as { duration: number }).duration;
+    assert.ok(
+      Math.abs(durationSeconds - declared) <= 1.7 * frame + 0.001,
+      `segment ${n} lasts ${durationSeconds} s, EXTINF says ${declared} s`,
+    );
+    end = baseTime + durationSeconds;
+  }
+}
