@@ -8,7 +8,7 @@ import { AppError } from '../errors.ts';
 import { appErrorIn, BusyError, downloadError, EarlyEnd, isAbsent, isTlsFailure } from './http-errors.ts';
 import type { ResponseHead } from './http-headers.ts';
 import type { HttpOrigin } from './http-origin.ts';
-import type { Flow } from './http-transport.ts';
+import { type Flow, StallError } from './http-transport.ts';
 import type { HttpTuning } from './http-tuning.ts';
 
 /** Who wants the bytes. */
@@ -61,6 +61,8 @@ class Download {
   #received = 0;
   #lastByte = performance.now();
   #paused = false;
+  /** Whether the present attempt ends sooner than attempts do. */
+  #hurried = false;
 
   constructor(origin: HttpOrigin, sink: DownloadSink, tuning: HttpTuning, first: boolean) {
     this.#origin = origin;
@@ -73,6 +75,7 @@ class Download {
     const meter = this.#startMeter();
     const signal = AbortSignal.any([owner, this.#slow.signal]);
     try {
+      let reason: unknown;
       for (let failures = 0, rereads = 0; ; ) {
         const before = this.#sink.position;
         const receivedBefore = this.#received;
@@ -81,8 +84,10 @@ class Download {
           await this.#attempt(signal);
           failure = new EarlyEnd(this.#sink.position);
         } catch (error) {
-          failure = error;
+          // An attempt that had little time left says nothing: what went wrong before does.
+          failure = this.#hurried && error instanceof StallError ? (reason ?? error) : error;
         }
+        reason = failure;
         signal.throwIfAborted();
         if (this.#sink.satisfied) return;
         const progress = this.#sink.position - before;
@@ -99,7 +104,9 @@ class Download {
 
   async #attempt(signal: AbortSignal): Promise<void> {
     const sink = this.#sink;
-    const headTimeout = Math.max(1, Math.min(this.#tuning.headTimeout, this.#patienceLeft()));
+    const left = this.#patienceLeft();
+    this.#hurried = left < this.#tuning.headTimeout;
+    const headTimeout = Math.max(1, Math.min(this.#tuning.headTimeout, left));
     await this.#origin.request(
       { method: 'GET', range: sink.wanted(), headTimeout },
       (head, flow) => {

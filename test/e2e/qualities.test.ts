@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { Browser } from 'playwright-core';
 import { beepFrequency, type NumberedMediaOptions, numberedMedia, plainMedia } from '../fixtures/media.ts';
 import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
-import { loudestPitch } from './sound.ts';
+import { hears } from './sound.ts';
 
 const FPS = 25;
 const film = () => numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'aac'], seconds: 60 });
@@ -126,7 +126,7 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
       await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'ac3', 'opus'], seconds: 60 }),
     );
     await player.playing();
-    assert.equal(await loudestPitch(player), beepFrequency(0));
+    await hears(player, beepFrequency(0));
     await choose(player, 'quality', '360p');
     await player.until(`${SHOWN} === '360p'`);
     assert.deepEqual(await menuTexts(player, 'audio'), [
@@ -140,7 +140,7 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
       await player.until(
         `hls.audioTracks[hls.audioTrack]?.url.includes('/audio-${index}') && !video.seeking && video.readyState >= 3`,
       );
-      assert.equal(await loudestPitch(player), beepFrequency(index), label);
+      await hears(player, beepFrequency(index));
       assert.equal(await player.page.evaluate(`(({ hls }) => ${SHOWN})(globalThis.__raffi)`), '360p');
     }
     assert.deepEqual(player.troubles, []);
@@ -186,7 +186,7 @@ describe('what the browser cannot decode', { timeout: 400_000 }, () => {
       await using player = await PlayerPage.open(browser, server);
       await player.enter(await (file?.() ?? numberedMedia({ ...options, seconds: 30 })));
       await player.playing();
-      if (options.audio) assert.equal(await loudestPitch(player), beepFrequency(0));
+      if (options.audio) await hears(player, beepFrequency(0));
       for (const frame of [500, 20, 745, 301, 299]) {
         const time = (frame + 0.5) / FPS;
         await player.seek(time);

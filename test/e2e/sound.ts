@@ -1,7 +1,7 @@
 import type { PlayerPage } from './browser.ts';
 
 /** The pitch of the beeps that are heard within the next seconds, Hz, to the nearest 500. */
-export function loudestPitch(player: PlayerPage): Promise<number> {
+function loudestPitch(player: PlayerPage): Promise<number> {
   return player.page.evaluate(`(async () => {
     const { video } = globalThis.__raffi;
     if (!globalThis.analyser) {
@@ -20,4 +20,13 @@ export function loudestPitch(player: PlayerPage): Promise<number> {
     }
     return Math.round(loudest.pitch / 500) * 500;
   })()`);
+}
+
+/** Resolves once beeps of this pitch are heard and no others; what was buffered before a switch may sound for a while. */
+export async function hears(player: PlayerPage, pitch: number): Promise<void> {
+  const heard: number[] = [];
+  while (heard.at(-1) !== pitch) {
+    if (heard.length === 8) throw new Error(`${heard} Hz were heard, never ${pitch} Hz`);
+    heard.push(await loudestPitch(player));
+  }
 }
