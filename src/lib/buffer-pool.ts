@@ -73,4 +73,4 @@ function sizeClass(length: number): number {
 }
 
 /** The pool of the process: what one source or segment gives back, the next one uses. */
-export const processPool = new BufferPool(48 * 1024 * 1024);
+export const processPool = new BufferPool(32 * 1024 * 1024);

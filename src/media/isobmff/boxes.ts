@@ -103,3 +103,17 @@ export function utf8Text(bytes: Uint8Array): string {
   const end = bytes.indexOf(0);
   return utf8.decode(end < 0 ? bytes : bytes.subarray(0, end));
 }
+
+const BIG_ENDIAN_HOST = new Uint8Array(Uint32Array.of(1).buffer)[3] === 1;
+
+/**
+ * `count` 32-bit numbers of a table as a typed array of their own. A film's tables have 100,000s of them, and a film is opened once: reading each through the
+ * DataView, before the compiler has caught up, would be most of the time.
+ * @throws RangeError when the box does not hold them; callers have checked its entry count.
+ */
+export function words(view: DataView, offset: number, count: number): Uint32Array<ArrayBuffer> {
+  const bytes = new Uint8Array(4 * count);
+  bytes.set(new Uint8Array(view.buffer, view.byteOffset + offset, 4 * count));
+  if (!BIG_ENDIAN_HOST) Buffer.from(bytes.buffer).swap32();
+  return new Uint32Array(bytes.buffer);
+}

@@ -4,7 +4,7 @@
  *
  * Invariant: every index below `count` has a size, a chunk and a time, and its bytes lie within the file.
  */
-import { BoxError, child, entryCount, u64 } from './boxes.ts';
+import { BoxError, child, entryCount, u64, words } from './boxes.ts';
 import type { SampleEntry } from './sample-entry.ts';
 import {
   type CompositionRuns,
@@ -94,8 +94,8 @@ export class SampleTable {
     const sizes = this.#sizes;
     if (sizes === undefined) return this.count * this.#constantSize;
     let total = 0;
-    const end = 4 * this.count;
-    for (let at = 0; at < end; at += 4) total += sizes.getUint32(at);
+    const table = words(sizes, 0, this.count);
+    for (let i = 0; i < table.length; i++) total += table[i]!;
     return total;
   }
 
@@ -331,13 +331,14 @@ function chunkRuns(stsc: DataView | undefined): ChunkRuns {
   const firstChunk = new Uint32Array(count);
   const samples = new Uint32Array(count);
   const description = new Uint32Array(count);
+  const table = stsc === undefined ? new Uint32Array(0) : words(stsc, 8, 3 * count);
   let kept = 0;
   for (let i = 0; i < count; i++) {
-    const first = stsc!.getUint32(8 + 12 * i);
+    const first = table[3 * i]!;
     if (first === 0 || (kept > 0 ? first - 1 <= firstChunk[kept - 1]! : first !== 1)) continue;
     firstChunk[kept] = first - 1;
-    samples[kept] = stsc!.getUint32(12 + 12 * i);
-    description[kept] = stsc!.getUint32(16 + 12 * i);
+    samples[kept] = table[3 * i + 1]!;
+    description[kept] = table[3 * i + 2]!;
     kept += 1;
   }
   return {

@@ -1,5 +1,5 @@
 /** Times of samples: stts, ctts, stss, stps (ISO/IEC 14496-12, 8.6; QuickTime for stps). Run-length tables stay runs. */
-import { child, entryCount } from './boxes.ts';
+import { child, entryCount, words } from './boxes.ts';
 
 /** Position of the last element <= `value` in an ascending array that starts at or below it; 0 at least. */
 export function lastAtMost(array: Uint32Array | Float64Array, value: number): number {
@@ -131,10 +131,11 @@ export function compositionRuns(ctts: DataView | undefined, samples: number): Co
   let sample = 0;
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
-  for (let i = 0, at = 8; i < count && sample < samples; i++, at += 8) {
-    const run = ctts.getUint32(at);
+  const table = words(ctts, 8, 2 * count);
+  for (let i = 0; i < count && sample < samples; i++) {
+    const run = table[2 * i]!;
     if (run === 0) continue;
-    const ticks = ctts.getInt32(at + 4);
+    const ticks = table[2 * i + 1]! | 0;
     first[kept] = sample;
     offset[kept] = ticks;
     if (ticks < min) min = ticks;
@@ -169,11 +170,11 @@ export function syncSamples(stbl: DataView, samples: number): Uint32Array | unde
 /** Sample numbers from 1, made to count from 0; those out of order or range are left out. */
 function numbers(box: DataView, samples: number, name: string): Uint32Array {
   const count = entryCount(box, 4, 4, name);
-  const list = new Uint32Array(count);
+  const list = words(box, 8, count);
   let kept = 0;
   let last = 0;
   for (let i = 0; i < count; i++) {
-    const number = box.getUint32(8 + 4 * i);
+    const number = list[i]!;
     if (number <= last || number > samples) continue;
     list[kept++] = number - 1;
     last = number;
