@@ -3,7 +3,7 @@
  *
  *   node bench/make-media.mjs && node bench/browser.ts [film.mkv ...]
  */
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Browser } from 'playwright-core';
 import { launchBrowser, PlayerPage, type RunningServer, startServer } from '../test/e2e/browser.ts';
@@ -55,7 +55,10 @@ async function seeks(browser: Browser, server: RunningServer, film: string): Pro
   return times;
 }
 
-const films = process.argv.length > 2 ? process.argv.slice(2) : [join(CACHE, 'film.mkv'), join(CACHE, 'film.mp4')];
+const films =
+  process.argv.length > 2
+    ? process.argv.slice(2).map((film) => resolve(film))
+    : [join(CACHE, 'film.mkv'), join(CACHE, 'film.mp4')];
 await using server = await startServer();
 const browser = await launchBrowser();
 try {

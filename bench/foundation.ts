@@ -9,7 +9,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, statSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { basename, join } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { planTimeline } from '../src/hls/timeline.ts';
 import { Limiter } from '../src/lib/limiter.ts';
@@ -257,7 +257,10 @@ async function measure(film: string): Promise<void> {
   ]);
 }
 
-const films = process.argv.length > 2 ? process.argv.slice(2) : [join(CACHE, 'film.mkv'), join(CACHE, 'film.mp4')];
+const films =
+  process.argv.length > 2
+    ? process.argv.slice(2).map((film) => resolve(film))
+    : [join(CACHE, 'film.mkv'), join(CACHE, 'film.mp4')];
 for (const film of films) {
   if (!existsSync(film)) throw new Error(`${film} is not there: run "node bench/make-media.mjs" first`);
   await measure(film);
