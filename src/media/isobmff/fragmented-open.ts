@@ -253,7 +253,7 @@ async function factsOf(opening: Opening, own: TrueIndex | undefined): Promise<Ma
     facts.set(id, {
       startTime,
       ...(endTime !== undefined && endTime > startTime && { endTime }),
-      ...(walk.done && { bytes: walk.bytesOf(id) }),
+      ...(walk.done && { bytes: () => walk.bytesOf(id) }),
     });
   }
   return facts;

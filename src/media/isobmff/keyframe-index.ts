@@ -6,7 +6,7 @@ export interface TrackSummary {
   /** Seconds: presentation of the first sample that is not priming, end of the last. */
   readonly startTime: number;
   readonly endTime: number;
-  readonly bytes: number;
+  readonly bytes: () => number;
   readonly frameRate?: number;
 }
 
@@ -114,7 +114,7 @@ class VideoIndexer {
       summary: {
         startTime: Math.max(this.#lowest, Math.min(this.#track.editStart, this.#end)),
         endTime: this.#end,
-        bytes: this.#track.table.totalBytes(),
+        bytes: () => this.#track.table.totalBytes(),
         ...(rate !== undefined && { frameRate: rate }),
       },
     };
@@ -138,7 +138,7 @@ export function summarise(track: PresentedTrack): TrackSummary | undefined {
   return {
     startTime: Math.max(head.pts[0]!, Math.min(track.editStart, endTime)),
     endTime,
-    bytes: track.table.totalBytes(),
+    bytes: () => track.table.totalBytes(),
   };
 }
 

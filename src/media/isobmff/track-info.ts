@@ -7,7 +7,7 @@ import type { TrackBox } from './track-box.ts';
 export interface TrackFacts {
   readonly startTime?: number;
   readonly endTime?: number;
-  readonly bytes?: number;
+  readonly bytes?: () => number;
   readonly frameRate?: number;
 }
 
@@ -35,8 +35,10 @@ function makeTrack({ box, entry, firstPacket, facts }: TrackInput, index: number
   const codec = box.kind === 'subtitle' ? undefined : copyOrReason(entry, firstPacket, facts);
   const config = codec && 'config' in codec ? codec.config : undefined;
   const seconds = (facts.endTime ?? 0) - (facts.startTime ?? 0);
-  const measured = facts.bytes !== undefined && seconds > 0 ? Math.round((facts.bytes * 8) / seconds) : undefined;
-  const bitrate = measured ?? entry.bitrate;
+  // Adding up all sizes is what takes longest in opening a film: only where the container does not tell.
+  const measured = (): number | undefined =>
+    facts.bytes !== undefined && seconds > 0 ? Math.round((facts.bytes() * 8) / seconds) : undefined;
+  const bitrate = entry.bitrate ?? measured();
   return {
     id: box.id,
     type: box.kind,
