@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
 import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.ts';
-import { findBinary, type Places } from './ffmpeg/binaries.ts';
+import type { Places } from './ffmpeg/binaries.ts';
 import { type Capabilities, describeCapabilities, detectCapabilities } from './ffmpeg/capabilities.ts';
 import { buildServer } from './http/server.ts';
 import { readerOpener } from './presentation/open-reader.ts';
@@ -55,7 +55,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
   const diskBytes = config.cacheBytes ?? defaultCacheBytes(folder);
   const store = resources.use(new SegmentStore({ diskBytes, folder, log }));
   const presentations = new PresentationStore(
-    readerOpener(() => findBinary('ffprobe', places.ffprobe)),
+    readerOpener(async () => (await capabilities).ffprobe?.path),
     { capabilities, pool: new RunPool(config.maxRuns), store },
   );
   const sessions = resources.use(

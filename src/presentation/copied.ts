@@ -6,7 +6,7 @@ import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import { packedAudioSegment } from '../media/packed-audio.ts';
 import { withSilence } from '../media/silence.ts';
 import type { Cut, MediaInfo, MediaReader, PacketBatch } from '../media/types.ts';
-import { type Picture, pooledSegment, type Rendition, type Segment } from './rendition.ts';
+import { type Picture, pooledSegment, type Rendition, type Segment, uprightSize } from './rendition.ts';
 
 /** What a track has past a boundary counts to the segment before when it is shorter than this: about one audio frame. */
 const LEFTOVER_SECONDS = 0.05;
@@ -76,11 +76,10 @@ class CopiedRendition implements Rendition {
   get picture(): Picture | undefined {
     const { video } = this.track;
     if (!video) return undefined;
-    const turned = video.rotation === 90 || video.rotation === 270;
-    const [width, height] = [Math.round(video.displayWidth), Math.round(video.displayHeight)];
+    const [width, height] = uprightSize(video).map(Math.round) as [number, number];
     const range = ({ sdr: 'SDR', hdr10: 'PQ', hlg: 'HLG', 'dolby-vision': 'PQ' } as const)[video.hdr];
     const rate = video.frameRate === undefined ? {} : { frameRate: video.frameRate };
-    return turned ? { width: height, height: width, range, ...rate } : { width, height, range, ...rate };
+    return { width, height, range, ...rate };
   }
 
   async init(): Promise<Uint8Array | undefined> {

@@ -25,6 +25,12 @@ export interface Picture {
   readonly range: 'SDR' | 'HLG' | 'PQ';
 }
 
+/** Width and height as shown: sample aspect ratio and rotation applied. */
+export function uprightSize(video: NonNullable<Track['video']>): [width: number, height: number] {
+  const turned = video.rotation === 90 || video.rotation === 270;
+  return turned ? [video.displayHeight, video.displayWidth] : [video.displayWidth, video.displayHeight];
+}
+
 /** A stream of segments of one track. Whoever asks, in whatever order, gets the same bytes. */
 export interface Rendition {
   /** The path component that names it: `original`, `audio-0`, `720p`, ... */

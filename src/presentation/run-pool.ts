@@ -36,7 +36,6 @@ export class RunPool {
       return;
     }
     const busy = (): void => {
-      this.#queued.delete(run);
       void run.stop(
         new AppError('server-busy', `All ${this.#limit} transcoders are at work for others; try again soon.`),
       );
@@ -46,7 +45,7 @@ export class RunPool {
   }
 
   /** Told by a run that has made all that is wanted: its place may be needed. */
-  idle(_run: PooledRun): void {
+  idle(): void {
     if (this.#queued.size > 0) this.#makeRoom();
   }
 

@@ -132,7 +132,7 @@ export class Run {
     this.#more = () => {
       if (this.#next <= this.#wanted) resolve(true);
     };
-    this.#pool.idle(this);
+    this.#pool.idle();
     try {
       return await waitFor(promise, this.#owner.signal);
     } finally {

@@ -65,6 +65,12 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
   abstract init(near: number, signal: AbortSignal): Promise<Uint8Array>;
   protected abstract make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array>;
 
+  /** FFmpeg ends with status 0 even where its input broke off. @param made how many segments there are now, from the rendition's first. */
+  protected assertWhole(made: number): void {
+    const { length } = this.segments;
+    if (made < length) throw new AppError('transcode-failed', `FFmpeg ended after segment ${made - 1} of ${length}.`);
+  }
+
   async segment(n: number, signal: AbortSignal): Promise<Segment> {
     this.#protect(n);
     const stored = await this.shop.store.get(this.#key(n), signal);
@@ -178,9 +184,7 @@ export class TranscodedVideo extends TranscodedRendition {
       yield part.bytes;
       n += 1;
     }
-    if (n < this.segments.length) {
-      throw new AppError('transcode-failed', `FFmpeg ended after segment ${n - 1} of ${this.segments.length}.`);
-    }
+    this.assertWhole(n);
   }
 }
 
@@ -234,9 +238,7 @@ export class TranscodedAudio extends TranscodedRendition {
       frame += 1;
     }
     if (packets.length > 0) yield this.#package(n++, packets);
-    if (n < this.segments.length) {
-      throw new AppError('transcode-failed', `FFmpeg ended after segment ${n - 1} of ${this.segments.length}.`);
-    }
+    this.assertWhole(n);
   }
 
   /** The first frame after segment `n`. */

@@ -4,6 +4,7 @@ import { h264Level } from '../media/codecs/h264-level.ts';
 import { canFeed } from '../media/feed/feed.ts';
 import type { KeyframeIndex, Track } from '../media/types.ts';
 import type { Opened } from './copied.ts';
+import { uprightSize } from './rendition.ts';
 import type { RunPool } from './run-pool.ts';
 import type { SegmentStore } from './segment-store.ts';
 import { TranscodedAudio, TranscodedVideo, type VideoQuality, type Workshop } from './transcoded.ts';
@@ -68,10 +69,7 @@ function rungBitRate(rung: Rung, lines: number, codec: string, peakBitRate: numb
 
 function ladder(track: Track, capabilities: Capabilities, shop: Workshop, peakBitRate: number): TranscodedVideo[] {
   const video = track.video as NonNullable<Track['video']>;
-  const turned = video.rotation === 90 || video.rotation === 270;
-  const [width, height] = turned
-    ? [video.displayHeight, video.displayWidth]
-    : [video.displayWidth, video.displayHeight];
+  const [width, height] = uprightSize(video);
   if (!(width > 0 && height > 0)) return [];
   const halved = (video.frameRate ?? 0) > 61;
   const frameRate = video.frameRate === undefined ? undefined : video.frameRate / (halved ? 2 : 1);
