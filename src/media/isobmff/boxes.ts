@@ -1,5 +1,7 @@
 /** Boxes of ISO/IEC 14496-12, 4.2, within memory. Every view covers exactly one box's body, so that nothing can be read beyond it. */
 
+import { processPool } from '../../lib/buffer-pool.ts';
+
 /** What is wrong with a file, as a clause for people; the reader puts the file's name before it and makes it an AppError. */
 export class BoxError extends Error {
   constructor(reason: string) {
@@ -107,13 +109,18 @@ export function utf8Text(bytes: Uint8Array): string {
 const BIG_ENDIAN_HOST = new Uint8Array(Uint32Array.of(1).buffer)[3] === 1;
 
 /**
- * `count` 32-bit numbers of a table as a typed array of their own. A film's tables have 100,000s of them, and a film is opened once: reading each through the
- * DataView, before the compiler has caught up, would be most of the time.
+ * What `use` makes of `count` 32-bit numbers of a table, which are in memory that is only lent to it. A film's tables have 100,000s of them, and a film is
+ * opened once: reading each through the DataView, before the compiler has caught up, would be most of the time.
  * @throws RangeError when the box does not hold them; callers have checked its entry count.
  */
-export function words(view: DataView, offset: number, count: number): Uint32Array<ArrayBuffer> {
-  const bytes = new Uint8Array(4 * count);
-  bytes.set(new Uint8Array(view.buffer, view.byteOffset + offset, 4 * count));
-  if (!BIG_ENDIAN_HOST) Buffer.from(bytes.buffer).swap32();
-  return new Uint32Array(bytes.buffer);
+export function withWords<T>(view: DataView, offset: number, count: number, use: (table: Uint32Array) => T): T {
+  const table = new Uint8Array(view.buffer, view.byteOffset + offset, 4 * count);
+  const bytes = processPool.acquire(4 * count);
+  try {
+    bytes.set(table);
+    if (!BIG_ENDIAN_HOST) Buffer.from(bytes.buffer, 0, 4 * count).swap32();
+    return use(new Uint32Array(bytes.buffer, 0, count));
+  } finally {
+    processPool.release(bytes);
+  }
 }

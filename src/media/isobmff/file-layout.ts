@@ -78,7 +78,7 @@ export function headerOf(bytes: Uint8Array, offset: number, fileSize: number): T
 export class Window {
   readonly source: Source;
   readonly #signal: AbortSignal;
-  readonly #parts: { offset: number; bytes: Uint8Array }[] = [];
+  #parts: { offset: number; bytes: Uint8Array }[] = [];
 
   constructor(source: Source, signal: AbortSignal) {
     this.source = source;
@@ -99,6 +99,19 @@ export class Window {
     this.#parts.push({ offset, bytes });
     if (this.#parts.length > 4) this.#parts.splice(1, 1);
     return bytes.subarray(0, end - offset);
+  }
+
+  /** Forgets all that was read but what `view` lies in. */
+  keepOnly(view: DataView): void {
+    this.#parts = this.#parts.filter(({ bytes }) => bytes.buffer === view.buffer);
+  }
+
+  /**
+   * Gives the memory of what is held back for other reads: a film's movie box has megabytes, and a server that opens one after the other should not wait for
+   * the garbage collector to find out. Nothing may look at any view of it from now on.
+   */
+  recycle(): void {
+    for (const { bytes } of this.#parts.splice(0)) this.source.recycle(bytes);
   }
 
   /** As `bytes`, when they were read before; else undefined. */

@@ -2,6 +2,7 @@
  * MP4 and MOV files whose samples are all listed in the movie box.
  *
  * Invariant: nothing but `#closed` changes after `openProgressive` has returned; reads of the same cut give the same packets, at any time, concurrently.
+ * The tables are read where they lie in the window's memory, so never after `#closed`, when that memory belongs to others.
  */
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
@@ -70,7 +71,7 @@ export async function openProgressive(
   }
   const tracks = makeTracks(inputs);
   const chapters = await readChapters(window, movie, programme(tracks));
-  return new ProgressiveReader(source, container, tracks, opened, chapters);
+  return new ProgressiveReader(window, container, tracks, opened, chapters);
 }
 
 function openTrack(box: TrackBox, table: SampleTable): OpenTrack | undefined {
@@ -96,18 +97,20 @@ class ProgressiveReader implements MediaReader {
   readonly info: MediaInfo;
   readonly keyframes: KeyframeIndex;
   readonly #source: Source;
+  readonly #window: Window;
   readonly #tracks: ReadonlyMap<number, OpenTrack>;
   readonly #infoOf: ReadonlyMap<number, Track>;
   #closed = false;
 
   constructor(
-    source: Source,
+    window: Window,
     container: string,
     tracks: readonly Track[],
     opened: readonly OpenTrack[],
     chapters: readonly Chapter[],
   ) {
-    this.#source = source;
+    this.#source = window.source;
+    this.#window = window;
     this.#tracks = new Map(opened.map((track) => [track.box.id, track]));
     this.#infoOf = new Map(tracks.map((track) => [track.id, track]));
     const video = playedVideo(tracks, (id) => this.#tracks.get(id)?.presented.count ?? 0);
@@ -238,6 +241,8 @@ class ProgressiveReader implements MediaReader {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#closed) return;
     this.#closed = true;
+    this.#window.recycle();
   }
 }

@@ -34,7 +34,9 @@ export async function openIsobmff(
     if (movie.mvex !== undefined && (await hasFragments(window, layout.moovEnd))) {
       return await openFragmented(window, movie, layout, signal, options);
     }
-    return await openProgressive(window, movie, layout.container, signal);
+    const reader = await openProgressive(window, movie, layout.container, signal);
+    window.keepOnly(layout.moov);
+    return reader;
   } catch (error) {
     if (!(error instanceof BoxError) && !(error instanceof RangeError)) throw error;
     throw new AppError('media-damaged', `${source.label}: ${error.message}.`, { cause: error });

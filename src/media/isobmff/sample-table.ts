@@ -4,7 +4,7 @@
  *
  * Invariant: every index below `count` has a size, a chunk and a time, and its bytes lie within the file.
  */
-import { BoxError, child, entryCount, u64, words } from './boxes.ts';
+import { BoxError, child, entryCount, u64, withWords } from './boxes.ts';
 import type { SampleEntry } from './sample-entry.ts';
 import {
   type CompositionRuns,
@@ -93,10 +93,11 @@ export class SampleTable {
     if (this.#packed) return this.#packedBytes();
     const sizes = this.#sizes;
     if (sizes === undefined) return this.count * this.#constantSize;
-    let total = 0;
-    const table = words(sizes, 0, this.count);
-    for (let i = 0; i < table.length; i++) total += table[i]!;
-    return total;
+    return withWords(sizes, 0, this.count, (table) => {
+      let total = 0;
+      for (let i = 0; i < table.length; i++) total += table[i]!;
+      return total;
+    });
   }
 
   /** Byte positions and sizes of the samples from `first` (inclusive) to `end` (exclusive) into the arrays, from 0 on. */
@@ -327,11 +328,16 @@ function readSizes(stbl: DataView): Sizes {
 
 /** `stsc` (8.7.4). Entries out of order are left out. */
 function chunkRuns(stsc: DataView | undefined): ChunkRuns {
-  const count = stsc === undefined ? 0 : entryCount(stsc, 4, 12, 'stsc');
+  if (stsc === undefined) return chunkRunsOf(new Uint32Array(0));
+  return withWords(stsc, 8, 3 * entryCount(stsc, 4, 12, 'stsc'), chunkRunsOf);
+}
+
+/** @param table first chunk (from 1), samples per chunk and description, of each entry. */
+function chunkRunsOf(table: Uint32Array): ChunkRuns {
+  const count = table.length / 3;
   const firstChunk = new Uint32Array(count);
   const samples = new Uint32Array(count);
   const description = new Uint32Array(count);
-  const table = stsc === undefined ? new Uint32Array(0) : words(stsc, 8, 3 * count);
   let kept = 0;
   for (let i = 0; i < count; i++) {
     const first = table[3 * i]!;

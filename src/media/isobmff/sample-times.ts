@@ -1,5 +1,5 @@
 /** Times of samples: stts, ctts, stss, stps (ISO/IEC 14496-12, 8.6; QuickTime for stps). Run-length tables stay runs. */
-import { child, entryCount, words } from './boxes.ts';
+import { child, entryCount, withWords } from './boxes.ts';
 
 /** Position of the last element <= `value` in an ascending array that starts at or below it; 0 at least. */
 export function lastAtMost(array: Uint32Array | Float64Array, value: number): number {
@@ -124,14 +124,18 @@ const NONE = new CompositionRuns(new Uint32Array(1), new Int32Array(1), 0, 0);
  */
 export function compositionRuns(ctts: DataView | undefined, samples: number): CompositionRuns {
   if (ctts === undefined || samples === 0) return NONE;
-  const count = entryCount(ctts, 4, 8, 'ctts');
+  return withWords(ctts, 8, 2 * entryCount(ctts, 4, 8, 'ctts'), (table) => compositionRunsOf(table, samples));
+}
+
+/** @param table sample count and offset of each entry. */
+function compositionRunsOf(table: Uint32Array, samples: number): CompositionRuns {
+  const count = table.length / 2;
   const first = new Uint32Array(count + 1);
   const offset = new Int32Array(count + 1);
   let kept = 0;
   let sample = 0;
   let min = Number.POSITIVE_INFINITY;
   let max = Number.NEGATIVE_INFINITY;
-  const table = words(ctts, 8, 2 * count);
   for (let i = 0; i < count && sample < samples; i++) {
     const run = table[2 * i]!;
     if (run === 0) continue;
@@ -170,14 +174,14 @@ export function syncSamples(stbl: DataView, samples: number): Uint32Array | unde
 /** Sample numbers from 1, made to count from 0; those out of order or range are left out. */
 function numbers(box: DataView, samples: number, name: string): Uint32Array {
   const count = entryCount(box, 4, 4, name);
-  const list = words(box, 8, count);
-  let kept = 0;
-  let last = 0;
-  for (let i = 0; i < count; i++) {
-    const number = list[i]!;
-    if (number <= last || number > samples) continue;
-    list[kept++] = number - 1;
-    last = number;
-  }
-  return list.subarray(0, kept);
+  return withWords(box, 8, count, (list) => {
+    let kept = 0;
+    let last = 0;
+    for (const number of list) {
+      if (number <= last || number > samples) continue;
+      list[kept++] = number - 1;
+      last = number;
+    }
+    return list.slice(0, kept);
+  });
 }

@@ -1,5 +1,5 @@
 /** `trak` (ISO/IEC 14496-12, 8.3): everything of a track that does not need its samples. */
-import { type Box, BoxError, boxes, bytesOf, child, descend, fourCC, utf8Text } from './boxes.ts';
+import { type Box, BoxError, boxes, bytesOf, child, descend, fourCC, utf8Text, viewOf } from './boxes.ts';
 import { type Edit, parseEditList } from './edit-list.ts';
 import { parseSampleDescriptions, type SampleEntry } from './sample-entry.ts';
 
@@ -61,7 +61,8 @@ function parseTrackBox(trak: DataView, movieTimescale: number): TrackBox | undef
     ...(title !== undefined && { title }),
     edits: parseEditList(descend(trak, 'edts', 'elst'), movieTimescale),
     stbl,
-    entries: parseSampleDescriptions(stsd, kind),
+    // A copy, since codec configurations outlive the movie box's memory (`Window.recycle`).
+    entries: parseSampleDescriptions(viewOf(bytesOf(stsd).slice()), kind),
     chapterTracks: references(child(trak, 'tref'), 'chap'),
   };
 }
