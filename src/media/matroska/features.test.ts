@@ -110,6 +110,17 @@ describe('content encodings', () => {
     );
   });
 
+  it('frames that inflate to hundreds of megabytes are refused', async () => {
+    const header = frames[0]!;
+    const large = new Uint8Array(16 * 2 ** 20);
+    large.set(header);
+    const zipped = deflated(large);
+    let n = 0;
+    const bytes = made(compression(undefined), (frame) => (n++ === 0 ? deflated(frame) : zipped));
+    await using reader = await open(bytes);
+    await assert.rejects(read(reader, 1), { code: 'media-damaged', message: /more than 64 MB in one segment/ });
+  });
+
   it('CodecPrivate by its scope', async () => {
     const track = (scope: number, data: Uint8Array | number[]): Uint8Array =>
       file({

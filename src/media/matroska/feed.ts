@@ -4,11 +4,15 @@
  * Invariant: every buffer read is either the present one, or kept because packets are views of it, or has been given
  * back to the source. After `release` (or after `take`, by the owner of what it returned) none is held.
  */
+import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
 import type { BlockWalker } from './walker.ts';
 
 /** One read never asks for more; longer ranges come in pieces. */
 const MAX_READ = 64 * 1024 * 1024;
+
+/** Bytes that the frames of one cut may inflate to. Only subtitles are compressed in practice, and those are small: what needs more is a bomb. */
+const MAX_INFLATED = 64 * 1024 * 1024;
 
 const NOTHING = new Uint8Array(0);
 
@@ -18,6 +22,7 @@ export class Feed {
   readonly #kept: Uint8Array[] = [];
   #present: Uint8Array | undefined;
   #presentUsed = false;
+  #inflated = 0;
   /** Up to here, absolute, all will be wanted: where one read does not reach, the next ones go on in large pieces. */
   plannedEnd = 0;
 
@@ -48,6 +53,19 @@ export class Feed {
   /** The present bytes are referred to from now on. */
   keep(): void {
     this.#presentUsed = true;
+  }
+
+  /**
+   * Counts the bytes of a frame that was not stored as it is.
+   * @throws AppError `media-damaged` when a cut has too many.
+   */
+  spend(bytes: number): void {
+    this.#inflated += bytes;
+    if (this.#inflated <= MAX_INFLATED) return;
+    throw new AppError(
+      'media-damaged',
+      `${this.#source.label}: its compressed frames take more than ${MAX_INFLATED / 2 ** 20} MB in one segment, which no film's do.`,
+    );
   }
 
   /** All buffers that packets refer to; the caller recycles them. */

@@ -79,6 +79,7 @@ function push(
     data = decodeFrame(track.entry.encodings, data);
     if (data === undefined || data.length === 0) return;
     if (data === encoded) feed.keep();
+    else feed.spend(data.length);
   }
   let duration = laced;
   if (laced < 0) {
