@@ -5,6 +5,7 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.ts';
 import type { Places } from './ffmpeg/binaries.ts';
 import { type Capabilities, describeCapabilities, detectCapabilities } from './ffmpeg/capabilities.ts';
+import { Encoders } from './ffmpeg/hardware.ts';
 import { buildServer } from './http/server.ts';
 import { readerOpener } from './presentation/open-reader.ts';
 import { PresentationStore } from './presentation/presentation-store.ts';
@@ -51,12 +52,18 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
       if (!stopping.signal.aborted) log.error({ err: error }, 'FFmpeg could not be examined');
     },
   );
+  const encoders = new Encoders(
+    config.hwaccel,
+    capabilities,
+    (level, sentence) => log[level](sentence),
+    stopping.signal,
+  );
   const folder = tmpdir();
   const diskBytes = config.cacheBytes ?? defaultCacheBytes(folder);
   const store = resources.use(new SegmentStore({ diskBytes, folder, log }));
   const presentations = new PresentationStore(
     readerOpener(async () => (await capabilities).ffprobe?.path),
-    { capabilities, pool: new RunPool(config.maxRuns), store },
+    { capabilities, encoders, pool: new RunPool(config.maxRuns), store },
   );
   const sessions = resources.use(
     new SessionStore({
@@ -68,9 +75,9 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
   );
   resources.defer(() => {
     stopping.abort();
-    return told;
+    return Promise.all([told, encoders.report()]).then(() => {});
   });
-  const server = await buildServer({ sessions, capabilities, log, version: version() });
+  const server = await buildServer({ sessions, capabilities, encoders, log, version: version() });
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
   const address = server.server.address();

@@ -9,12 +9,16 @@ export interface Config {
   readonly maxRuns: number;
   /** Bytes of transcoded segments on disk; 0: in memory only; undefined: by what is free. */
   readonly cacheBytes: number | undefined;
+  /** The graphics processor that encodes video. */
+  readonly hwaccel: (typeof HWACCELS)[number];
   readonly ffmpegBin: string | undefined;
   readonly ffprobeBin: string | undefined;
   /** Folders of PATH, in order. */
   readonly searchPath: readonly string[];
   readonly debug: boolean;
 }
+
+const HWACCELS = ['auto', 'none', 'nvenc', 'vaapi', 'qsv', 'videotoolbox'] as const;
 
 /** A variable that makes no sense. The message is the whole sentence for the person who set it. */
 export class ConfigError extends Error {}
@@ -28,6 +32,7 @@ export function readConfig(env: Environment): Config {
     sessionIdleMs: duration(env, 'RAFFI_SESSION_IDLE', 30 * 60_000),
     maxRuns: count(env, 'RAFFI_MAX_RUNS', availableParallelism()),
     cacheBytes: bytes(env, 'RAFFI_CACHE_BYTES'),
+    hwaccel: word(env, 'RAFFI_HWACCEL', HWACCELS, 'auto'),
     ffmpegBin: text(env, 'RAFFI_FFMPEG_BIN'),
     ffprobeBin: text(env, 'RAFFI_FFPROBE_BIN'),
     searchPath: Object.freeze(
@@ -103,6 +108,14 @@ function count(env: Environment, name: string, otherwise: number): number {
     throw new ConfigError(`${name} must be a whole number from 1 to 9999, but is "${value}".`);
   }
   return Number(value);
+}
+
+function word<T extends string>(env: Environment, name: string, words: readonly T[], otherwise: T): T {
+  const value = text(env, name)?.toLowerCase();
+  if (value === undefined) return otherwise;
+  const found = words.find((candidate) => candidate === value);
+  if (found === undefined) throw new ConfigError(`${name} must be one of ${words.join(', ')}, but is "${value}".`);
+  return found;
 }
 
 function flag(env: Environment, name: string, otherwise: boolean): boolean {

@@ -1,19 +1,19 @@
 /** FFmpeg's command lines. Everything comes in by stdin, already cut and packaged by us, and goes out by stdout. */
 
+import type { PicturePlan } from './picture.ts';
+import type { EncodedVideo, VideoEncoder } from './video-encoders.ts';
+
 /** Times are moved this much ahead before FFmpeg compares frames with them, seconds: clocks are rounded, frames are further apart. */
 const EARLY = 0.002;
 
-export interface VideoJob {
+export interface VideoJob extends EncodedVideo {
   /** Where the first segment starts, and then every further boundary, seconds on the input's clock, ascending. */
   readonly boundaries: readonly number[];
+  readonly picture: PicturePlan;
   /** Of the encoded picture; both even. */
   readonly width: number;
   readonly height: number;
-  /** Bits per second that no second exceeds by much (VBV). */
-  readonly maxBitRate: number;
-  readonly filters: readonly string[];
-  /** level_idc: 40 for level 4.0. */
-  readonly level: number;
+  readonly encoder: VideoEncoder;
 }
 
 export interface AudioJob {
@@ -27,10 +27,26 @@ export interface AudioJob {
 export const AUDIO_RATE = 48_000;
 
 /** Our Matroska feed on stdin, believed without looking far into it. */
-function input(): string[] {
+function input(decoder: readonly string[] = []): string[] {
   return [
-    ...['-hide_banner', '-loglevel', 'warning', '-probesize', '32', '-analyzeduration', '0'],
-    ...['-max_pixels', '36000000', '-protocol_whitelist', 'pipe', '-f', 'matroska', '-copyts', '-i', 'pipe:0'],
+    ...['-probesize', '32', '-analyzeduration', '0', '-max_pixels', '36000000', '-protocol_whitelist', 'pipe'],
+    ...decoder,
+    ...['-f', 'matroska', '-copyts', '-i', 'pipe:0'],
+  ];
+}
+
+const QUIET = ['-hide_banner', '-loglevel', 'warning'];
+
+/** Key frames at the boundaries and nowhere else, times as they come, a fragment from each boundary on, into stdout. */
+export function fragmentedOutput(encoder: VideoEncoder, video: EncodedVideo, boundaries: readonly number[]): string[] {
+  return [
+    ...encoder.options(video),
+    ...['-color_range', 'tv', '-colorspace', 'bt709', '-color_primaries', 'bt709', '-color_trc', 'bt709'],
+    ...['-fps_mode', 'passthrough', '-enc_time_base', '1:90000', '-g', '9999', '-flags', '+cgop'],
+    ...['-force_key_frames', boundaries.map((time) => (time - EARLY).toFixed(6)).join(',')],
+    ...['-video_track_timescale', '90000', '-avoid_negative_ts', 'disabled', '-use_editlist', '0', '-f', 'mp4'],
+    ...['-movflags', '+frag_keyframe+empty_moov+default_base_moof+frag_discont+negative_cts_offsets+skip_trailer'],
+    'pipe:1',
   ];
 }
 
@@ -39,24 +55,14 @@ function input(): string[] {
  * join seamlessly: presentation times are the input's, groups of pictures are closed, key frames stand at the boundaries and nowhere else.
  */
 export function videoArguments(job: VideoJob): string[] {
-  const first = (job.boundaries[0] as number) - EARLY;
-  const filters = [
-    `trim=start=${first.toFixed(6)}`,
-    ...job.filters,
-    `scale=${job.width}:${job.height}`,
-    'format=yuv420p',
-  ];
+  const { picture, encoder, width, height, boundaries } = job;
+  const filters = [...picture.filters((boundaries[0] as number) - EARLY, width, height), ...encoder.upload];
   return [
-    ...input(),
+    ...QUIET,
+    ...encoder.device,
+    ...input(picture.decoderOptions),
     ...['-map', '0:v:0', '-vf', filters.join(',')],
-    ...['-c:v', 'libx264', '-preset', 'veryfast', '-crf', '23', '-profile:v', 'high', '-level', String(job.level / 10)],
-    ...['-maxrate', String(job.maxBitRate), '-bufsize', String(job.maxBitRate)],
-    ...['-fps_mode', 'passthrough', '-enc_time_base', '1:90000'],
-    ...['-g', '9999', '-sc_threshold', '0', '-forced-idr', '1', '-flags', '+cgop'],
-    ...['-force_key_frames', job.boundaries.map((time) => (time - EARLY).toFixed(6)).join(',')],
-    ...['-video_track_timescale', '90000', '-avoid_negative_ts', 'disabled', '-use_editlist', '0', '-f', 'mp4'],
-    ...['-movflags', '+frag_keyframe+empty_moov+default_base_moof+frag_discont+negative_cts_offsets+skip_trailer'],
-    'pipe:1',
+    ...fragmentedOutput(encoder, job, boundaries),
   ];
 }
 
@@ -68,6 +74,7 @@ export function audioArguments(job: AudioJob): string[] {
   const layout = job.channels === 1 ? 'mono' : job.channels === 6 ? '5.1' : 'stereo';
   const mix = `ochl=${layout}:clev=1:slev=0.5`;
   return [
+    ...QUIET,
     ...input(),
     ...['-map', '0:a:0', '-af', `aresample=${AUDIO_RATE}:${mix}:async=1:first_pts=${job.firstSample}`],
     ...['-c:a', 'aac', '-b:a', String(job.bitRate), '-f', 'adts', 'pipe:1'],

@@ -18,6 +18,8 @@ interface Answers {
   readonly demuxers?: string;
 }
 
+const VIDEO_FILTERS = ['setsar', 'setparams', 'select', 'transpose', 'hflip', 'vflip', 'bwdif', 'zscale', 'tonemap'];
+
 const GOOD: Required<Answers> = {
   version: `echo 'ffmpeg version 7.1.2-static Copyright (c) 2000-2025 the FFmpeg developers'; echo '  libavutil      59. 39.100 / 59. 39.100'`,
   encoders: `cat <<'X'
@@ -34,6 +36,7 @@ Filters:
  .. aresample         A->A       Resample audio data.
  ... format            V->V       Convert the input video.
  ..C scale             V->V       Scale the input video size.
+${VIDEO_FILTERS.map((name) => ` TSC ${name.padEnd(17)} V->V       Something.`).join('\n')}
  TSC trim              V->V       Pick one continuous section from the input, drop the rest.
  ... abuffer           |->A       Buffer audio frames.
 X`,
@@ -92,7 +95,7 @@ describe('detectCapabilities', () => {
     const found = await detect(path);
     assert.deepEqual(found.ffmpeg, { path, version: '7.1.2-static' });
     assert.deepEqual([...found.encoders], ['libx264', 'aac']);
-    assert.deepEqual([...found.filters], ['aresample', 'format', 'scale', 'trim', 'abuffer']);
+    assert.deepEqual([...found.filters], ['aresample', 'format', 'scale', ...VIDEO_FILTERS, 'trim', 'abuffer']);
     assert.deepEqual([...found.muxers], ['adts', 'mp4']);
     assert.deepEqual(
       [...found.demuxers],

@@ -1,5 +1,6 @@
 /** What the installed FFmpeg can do, asked once at start. */
 import { findBinary, type Places } from './binaries.ts';
+import { lackingForPictures } from './picture.ts';
 import { runProcess } from './process.ts';
 
 /** Milliseconds that each question may take. */
@@ -39,7 +40,7 @@ type Lists = Readonly<Record<List, ReadonlySet<string>>>;
 const NEEDED: Readonly<Record<'video' | 'audio', Partial<Readonly<Record<List, readonly string[]>>>>> = {
   video: {
     encoders: ['libx264'],
-    filters: ['scale', 'trim', 'format'],
+    filters: ['scale', 'trim', 'format', 'setsar', 'setparams', 'select', 'transpose', 'hflip', 'vflip'],
     muxers: ['mp4'],
     demuxers: ['mp4', 'matroska'],
   },
@@ -86,6 +87,7 @@ export async function detectCapabilities(
       if (lacking.length > 0)
         missing.push(`${ffmpeg.path} lacks what transcoding ${kind} needs: ${lacking.join(', ')}.`);
     }
+    if (can.video) missing.push(...lackingForPictures(filters));
   }
   if (typeof ffprobe === 'string') missing.push(`${ffprobe} Containers that only FFmpeg knows are not described.`);
   return {

@@ -1,9 +1,10 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Binary, Capabilities } from '../ffmpeg/capabilities.ts';
+import type { Encoders } from '../ffmpeg/hardware.ts';
 import { CapabilitiesInfo, ProblemAnswer } from './schemas.ts';
 
 /** `/capabilities`: what the installed FFmpeg can do. Waits for the answers that FFmpeg is asked for at start. */
-export function capabilityRoutes(capabilities: Promise<Capabilities>): FastifyPluginAsyncTypebox {
+export function capabilityRoutes(capabilities: Promise<Capabilities>, encoders: Encoders): FastifyPluginAsyncTypebox {
   return async (app) => {
     app.get(
       '/capabilities',
@@ -12,12 +13,19 @@ export function capabilityRoutes(capabilities: Promise<Capabilities>): FastifyPl
       },
       async () => {
         const found = await capabilities;
+        const { encoder, trials } = await encoders.report();
         return {
           ffmpeg: installed(found.ffmpeg),
           ffprobe: installed(found.ffprobe),
           video: found.canTranscodeVideo,
           audio: found.canTranscodeAudio,
           missing: [...found.missing],
+          encoder: found.canTranscodeVideo ? encoder : null,
+          hardware: trials.map(({ failure, ...trial }) => ({
+            ...trial,
+            works: failure === undefined,
+            ...(failure === undefined ? {} : { failure }),
+          })),
         };
       },
     );

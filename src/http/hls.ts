@@ -138,7 +138,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
             : await segmentBytes(presentation, rendition, number, signal, reply);
         if (number !== undefined) session.played(rendition.segments[number]?.start ?? 0);
         reply.header('content-type', rendition.contentType);
-        reply.header('cache-control', 'private, max-age=3600');
+        reply.header('cache-control', rendition.changing ? 'no-store' : 'private, max-age=3600');
         return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
       },
     );

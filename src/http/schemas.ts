@@ -90,6 +90,11 @@ export const StreamInfo = Type.Object({
   }),
   renditions: Type.Optional(Type.Array(Type.String(), { description: 'The variants that show it.' })),
   reason: Type.Optional(Type.String({ description: 'Why the track is left out, or not copied.' })),
+  processing: Type.Optional(
+    Type.Array(Type.String(), {
+      description: 'What its transcoded renditions do to it, a phrase each: tone-mapped, mixed down, ...',
+    }),
+  ),
   width: Type.Optional(Type.Integer()),
   height: Type.Optional(Type.Integer()),
   frameRate: Type.Optional(Type.Number()),
@@ -140,6 +145,18 @@ export const CapabilitiesInfo = Type.Object({
   video: Type.Boolean({ description: 'Whether video can be transcoded.' }),
   audio: Type.Boolean({ description: 'Whether audio can be transcoded.' }),
   missing: Type.Array(Type.String(), { description: 'What is not there, one sentence each.' }),
+  encoder: Type.Union([Type.String(), Type.Null()], {
+    description: 'What encodes video from now on, as FFmpeg calls it.',
+  }),
+  hardware: Type.Array(
+    Type.Object({
+      name: Type.String({ description: 'As RAFFI_HWACCEL has it.' }),
+      encoder: Type.String({ description: 'As FFmpeg calls it.' }),
+      works: Type.Boolean(),
+      failure: Type.Optional(Type.String({ description: 'Why it is not used.' })),
+    }),
+    { description: "Graphics processors' encoders that were tried at start." },
+  ),
 });
 
 export const SessionParams = Type.Object({ id: Type.String() });

@@ -11,6 +11,7 @@ import fastify, {
 import { Type } from 'typebox';
 import { AppError, toAppError } from '../errors.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
+import type { Encoders } from '../ffmpeg/hardware.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import { byteRoutes } from './bytes.ts';
 import { capabilityRoutes } from './capabilities.ts';
@@ -25,6 +26,7 @@ import { sessionRoutes } from './sessions.ts';
 export interface ServerOptions {
   readonly sessions: SessionStore;
   readonly capabilities: Promise<Capabilities>;
+  readonly encoders: Encoders;
   readonly log: FastifyBaseLogger;
   readonly version: string;
 }
@@ -95,7 +97,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
       async () => app.swagger(),
     );
   });
-  await app.register(capabilityRoutes(options.capabilities));
+  await app.register(capabilityRoutes(options.capabilities, options.encoders));
   await app.register(sessionRoutes(options.sessions));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));

@@ -58,6 +58,7 @@ function streamInfo(track: Track, presentation: Presentation): StreamInfo {
     : (renditions[0]?.delivery ?? 'omitted');
   const reason =
     track.notCopied ?? (track.type === 'subtitle' ? subtitleReason(track) : 'only one video track is played');
+  const processing = [...new Set(renditions.flatMap((rendition) => rendition.processing ?? []))];
   return {
     index: track.index,
     type: track.type,
@@ -69,6 +70,7 @@ function streamInfo(track: Track, presentation: Presentation): StreamInfo {
     delivery,
     ...(delivery === 'copied' || delivery === 'converted' ? {} : { reason }),
     ...(renditions.length > 0 ? { renditions: renditions.map(({ name }) => name) } : {}),
+    ...(processing.length > 0 ? { processing } : {}),
     ...(track.config ? { codecString: track.config.codecString } : {}),
     ...(track.bitrate === undefined ? {} : { bitrate: Math.round(track.bitrate) }),
     ...(track.audio ? { channels: track.audio.channels, sampleRate: track.audio.sampleRate } : {}),

@@ -52,6 +52,10 @@ export interface Rendition {
   readonly picture?: Picture | undefined;
   /** Most bits per second, where the rendition has a bound of its own. */
   readonly maxBitRate?: number | undefined;
+  /** A segment may be answered with other bytes later: clients should ask each time. */
+  readonly changing?: boolean | undefined;
+  /** What is done to the track, in words, a phrase each; absent where nothing is. */
+  readonly processing?: readonly string[] | undefined;
   /** The initialization segment; undefined when the packaging has none. `near`: seconds where playing will probably start. */
   init(near: number, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /** Segment `n`, which must exist. @throws AppError; the signal's reason. */

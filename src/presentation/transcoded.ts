@@ -2,7 +2,10 @@ import { AppError } from '../errors.ts';
 import { adtsFrames } from '../ffmpeg/adts-frames.ts';
 import { AUDIO_RATE, audioArguments, videoArguments } from '../ffmpeg/arguments.ts';
 import { fragments } from '../ffmpeg/fragments.ts';
+import type { Encoders } from '../ffmpeg/hardware.ts';
+import type { PicturePlan } from '../ffmpeg/picture.ts';
 import { transcode } from '../ffmpeg/transcoder.ts';
+import type { VideoEncoder } from '../ffmpeg/video-encoders.ts';
 import type { Timeline, TimelineSegment } from '../hls/timeline.ts';
 import { describeCodec } from '../media/codecs/codecs.ts';
 import { type CopiedTrack, initSegment } from '../media/fmp4/init-segment.ts';
@@ -24,6 +27,7 @@ export interface Workshop {
   /** Of transcoded renditions. */
   readonly timeline: Timeline;
   readonly ffmpeg: string;
+  readonly encoders: Encoders;
   readonly pool: RunPool;
   readonly store: SegmentStore;
 }
@@ -65,6 +69,16 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
   abstract init(near: number, signal: AbortSignal): Promise<Uint8Array>;
   protected abstract make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array>;
 
+  /** The name under which segments are stored: segments of one name all go with the same initialization segment. */
+  protected get storedAs(): string {
+    return this.name;
+  }
+
+  /** Whether a segment goes with those that are stored under `storedAs`. */
+  protected keeps(_bytes: Uint8Array): boolean {
+    return true;
+  }
+
   /** FFmpeg ends with status 0 even where its input broke off. @param made how many segments there are now, from the rendition's first. */
   protected assertWhole(made: number): void {
     const { length } = this.segments;
@@ -92,7 +106,9 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
       first: n,
       make,
       pool: this.shop.pool,
-      deliver: (made, bytes) => this.shop.store.put(this.#key(made), bytes),
+      deliver: (made, bytes) => {
+        if (this.keeps(bytes)) this.shop.store.put(this.#key(made), bytes);
+      },
       ended: () => this.#runs.delete(run),
     });
     this.#runs.add(run);
@@ -113,7 +129,7 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
   }
 
   #key(n: number): { presentation: string; rendition: string; segment: number } {
-    return { presentation: this.shop.identity, rendition: this.name, segment: n };
+    return { presentation: this.shop.identity, rendition: this.storedAs, segment: n };
   }
 }
 
@@ -121,20 +137,25 @@ export interface VideoQuality {
   readonly width: number;
   readonly height: number;
   readonly maxBitRate: number;
-  readonly filters: readonly string[];
-  readonly frameRate: number | undefined;
+  /** What is done to the picture before it is encoded. */
+  readonly plan: PicturePlan;
   /** level_idc. */
   readonly level: number;
   /** RFC 6381 of what the encoder makes of it. */
   readonly codec: string;
 }
 
-/** H.264 in one quality of the ladder. */
+/**
+ * H.264 in one quality of the ladder.
+ * Invariant: while `#encoders` is 1, all runs have written the same initialization segment, `#init`. When one writes another, because hardware failed and software
+ * goes on (docs/decisions/0011), `#init` becomes that one, what is stored is forgotten, and from then on every segment has its own in front.
+ */
 export class TranscodedVideo extends TranscodedRendition {
   readonly contentType = 'video/mp4';
   readonly #quality: VideoQuality;
-  /** All runs write the same one. */
   #init: Uint8Array | undefined;
+  #encoders = 1;
+  #hardware = false;
 
   constructor(name: string, track: Track, quality: VideoQuality, shop: Workshop) {
     super(name, track, shop);
@@ -149,9 +170,26 @@ export class TranscodedVideo extends TranscodedRendition {
     return this.#quality.maxBitRate;
   }
 
+  get processing(): readonly string[] {
+    return this.#quality.plan.done;
+  }
+
   get picture(): Picture | undefined {
-    const { width, height, frameRate } = this.#quality;
+    const { width, height, plan } = this.#quality;
+    const { frameRate } = plan;
     return { width, height, range: 'SDR', ...(frameRate === undefined ? {} : { frameRate }) };
+  }
+
+  get changing(): boolean {
+    return this.#hardware;
+  }
+
+  protected override get storedAs(): string {
+    return this.#encoders === 1 ? this.name : `${this.name}-${this.#encoders}`;
+  }
+
+  protected override keeps(bytes: Uint8Array): boolean {
+    return this.#encoders === 1 || isSelfContained(bytes);
   }
 
   /** It comes with the first segment of any run: the one where playing will probably start is made for it. */
@@ -165,15 +203,30 @@ export class TranscodedVideo extends TranscodedRendition {
   }
 
   protected async *make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { encoders } = this.shop;
+    const encoder = await encoders.current(signal);
+    if (encoder.name !== 'software') this.#hardware = true;
+    try {
+      yield* this.#encode(first, encoder, signal);
+    } catch (error) {
+      if (!signal.aborted && error instanceof AppError && error.code === 'transcode-failed')
+        encoders.turnOff(encoder, error);
+      throw error;
+    }
+  }
+
+  async *#encode(first: number, encoder: VideoEncoder, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { source, index, ffmpeg } = this.shop;
-    const { width, height, maxBitRate, filters, level } = this.#quality;
+    const { plan: picture, ...quality } = this.#quality;
     const boundaries = this.segments.slice(first).map(({ start }) => start);
     const input = videoFeed(source, this.track, index, boundaries[0] as number, signal);
-    const args = videoArguments({ boundaries, width, height, maxBitRate, filters, level });
+    const args = videoArguments({ ...quality, boundaries, picture, encoder });
     let n = first;
+    let init: Uint8Array = new Uint8Array(0);
     for await (const part of fragments(transcode({ ffmpeg, args, input, signal, graceMs: GRACE_MS }))) {
       if ('init' in part) {
-        this.#init ??= part.init;
+        init = part.init;
+        this.#take(init);
         continue;
       }
       // A fragment belongs to the segment in which it starts; a segment without frames of its own is told as such.
@@ -181,11 +234,21 @@ export class TranscodedVideo extends TranscodedRendition {
       const end = this.segments[n + 1]?.start ?? Number.POSITIVE_INFINITY;
       if (at > end - 0.003)
         throw new AppError('transcode-failed', `Segment ${n} has no frames: the next one is at ${at.toFixed(3)} s.`);
-      yield part.bytes;
+      yield this.#encoders === 1 ? part.bytes : Buffer.concat([init, part.bytes]);
       n += 1;
     }
     this.assertWhole(n);
   }
+
+  #take(init: Uint8Array): void {
+    if (this.#init !== undefined && Buffer.compare(this.#init, init) !== 0) this.#encoders += 1;
+    this.#init = init;
+  }
+}
+
+/** Whether a segment begins with an initialization segment of its own. */
+function isSelfContained(bytes: Uint8Array): boolean {
+  return String.fromCharCode(...bytes.subarray(4, 8)) === 'ftyp';
 }
 
 /** AAC-LC of one audio track. FFmpeg gives frames; segments are packaged here, on the absolute grid of 1,024 samples. */

@@ -1,4 +1,6 @@
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
+import type { Encoders } from '../ffmpeg/hardware.ts';
+import { planPicture } from '../ffmpeg/picture.ts';
 import { fitPicture, type Rung, rungsFor, subdivide } from '../hls/ladder.ts';
 import { h264Level } from '../media/codecs/h264-level.ts';
 import { canFeed } from '../media/feed/feed.ts';
@@ -24,6 +26,7 @@ const LEAST_BIT_RATE = 100_000;
 /** What transcoding needs of the process: made once, shared by all presentations. */
 export interface Transcoding {
   readonly capabilities: Promise<Capabilities>;
+  readonly encoders: Encoders;
   readonly pool: RunPool;
   readonly store: SegmentStore;
 }
@@ -36,9 +39,18 @@ export async function transcodedRenditions(
   const capabilities = await transcoding.capabilities;
   const ffmpeg = capabilities.ffmpeg?.path;
   if (ffmpeg === undefined) return [];
-  const { pool, store } = transcoding;
+  const { encoders, pool, store } = transcoding;
   const { opened: source, identity, index } = material;
-  const shop: Workshop = { source, identity, index, timeline: subdivide(source.timeline), ffmpeg, pool, store };
+  const shop: Workshop = {
+    source,
+    identity,
+    index,
+    timeline: subdivide(source.timeline),
+    ffmpeg,
+    encoders,
+    pool,
+    store,
+  };
   const { info } = source;
   const video = info.tracks.find(({ id }) => id === info.videoTrackId);
   const videos =
@@ -71,36 +83,20 @@ function ladder(track: Track, capabilities: Capabilities, shop: Workshop, peakBi
   const video = track.video as NonNullable<Track['video']>;
   const [width, height] = uprightSize(video);
   if (!(width > 0 && height > 0)) return [];
-  const halved = (video.frameRate ?? 0) > 61;
-  const frameRate = video.frameRate === undefined ? undefined : video.frameRate / (halved ? 2 : 1);
+  const start = (track.startTime ?? shop.source.info.startTime) - shop.source.info.startTime;
+  const plan = planPicture({ ...track, video }, start, capabilities.filters);
   const lines = Math.min(width, height);
   return rungsFor(lines).map((rung) => {
     const maxBitRate = rungBitRate(rung, lines, track.codec, peakBitRate);
     const size = fitPicture(width, height, rung.lines);
-    const level = h264Level(size.width, size.height, frameRate ?? 60, maxBitRate);
+    const level = h264Level(size.width, size.height, plan.frameRate ?? 60, maxBitRate);
     const quality: VideoQuality = {
       ...size,
       level,
-      frameRate,
       maxBitRate,
-      filters: pictureFilters(video, halved, capabilities.filters),
+      plan,
       codec: `avc1.6400${level.toString(16).padStart(2, '0')}`,
     };
     return new TranscodedVideo(rung.name, track, quality, shop);
   });
-}
-
-/** Deinterlaces what is flagged so, halves very high frame rates by the absolute clock, and maps HDR to SDR where FFmpeg can. */
-function pictureFilters(video: NonNullable<Track['video']>, halved: boolean, known: ReadonlySet<string>): string[] {
-  // The feed tells nothing of rotation.
-  const filters = { 0: [], 90: ['transpose=clock'], 180: ['hflip', 'vflip'], 270: ['transpose=cclock'] }[
-    video.rotation
-  ].slice() as string[];
-  if (known.has('yadif')) filters.push('yadif=deint=interlaced');
-  if (halved) filters.push(`select='not(mod(round(t*${video.frameRate}),2))'`);
-  if (video.hdr !== 'sdr' && known.has('zscale') && known.has('tonemap')) {
-    filters.push('zscale=t=linear:npl=100', 'format=gbrpf32le', 'zscale=p=bt709', 'tonemap=hable:desat=0');
-    filters.push('zscale=t=bt709:m=bt709:r=tv');
-  }
-  return filters;
 }

@@ -19,7 +19,15 @@ describe('GET /capabilities', () => {
     await using server = await startTestServer();
     const { status, body } = await server.json<Answer>('/capabilities');
     assert.equal(status, 200);
-    assert.deepEqual(Object.keys(body).sort(), ['audio', 'ffmpeg', 'ffprobe', 'missing', 'video']);
+    assert.deepEqual(Object.keys(body).sort(), [
+      'audio',
+      'encoder',
+      'ffmpeg',
+      'ffprobe',
+      'hardware',
+      'missing',
+      'video',
+    ]);
     assert.deepEqual(Object.keys(body.ffmpeg ?? {}), ['version']);
     assert.deepEqual(Object.keys(body.ffprobe ?? {}), ['version']);
     assert.equal(body.video, true);

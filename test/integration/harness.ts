@@ -32,7 +32,12 @@ export interface Info {
 }
 
 export async function startTestServer(env: Record<string, string> = {}): Promise<TestServer> {
-  const config = readConfig({ RAFFI_SERVER_ADDR: '127.0.0.1:0', PATH: process.env.PATH, ...env });
+  const config = readConfig({
+    RAFFI_SERVER_ADDR: '127.0.0.1:0',
+    PATH: process.env.PATH,
+    RAFFI_HWACCEL: 'none',
+    ...env,
+  });
   const app = await startApp(config, pino({ level: 'silent' }));
   const get = (path: string, init?: RequestInit): Promise<Response> => fetch(new URL(path, app.url), init);
   const ok = async (path: string): Promise<Response> => {
