@@ -63,7 +63,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
   const store = resources.use(new SegmentStore({ diskBytes, folder, log }));
   const presentations = new PresentationStore(
     readerOpener(async () => (await capabilities).ffprobe?.path),
-    { capabilities, encoders, pool: new RunPool(config.maxRuns), store },
+    { capabilities, encoders, loudness: config.loudness.target, pool: new RunPool(config.maxRuns), store },
   );
   const sessions = resources.use(
     new SessionStore({
@@ -77,7 +77,14 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
     stopping.abort();
     return Promise.all([told, encoders.report()]).then(() => {});
   });
-  const server = await buildServer({ sessions, capabilities, encoders, log, version: version() });
+  const server = await buildServer({
+    sessions,
+    capabilities,
+    encoders,
+    loudness: config.loudness.isOn,
+    log,
+    version: version(),
+  });
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
   const address = server.server.address();

@@ -9,6 +9,12 @@ export interface Config {
   readonly maxRuns: number;
   /** Bytes of transcoded segments on disk; 0: in memory only; undefined: by what is free. */
   readonly cacheBytes: number | undefined;
+  readonly loudness: {
+    /** For sessions that do not say. */
+    readonly isOn: boolean;
+    /** LUFS. */
+    readonly target: number;
+  };
   /** The graphics processor that encodes video. */
   readonly hwaccel: (typeof HWACCELS)[number];
   readonly ffmpegBin: string | undefined;
@@ -32,6 +38,7 @@ export function readConfig(env: Environment): Config {
     sessionIdleMs: duration(env, 'RAFFI_SESSION_IDLE', 30 * 60_000),
     maxRuns: count(env, 'RAFFI_MAX_RUNS', availableParallelism()),
     cacheBytes: bytes(env, 'RAFFI_CACHE_BYTES'),
+    loudness: Object.freeze(loudness(env, 'RAFFI_LOUDNESS')),
     hwaccel: word(env, 'RAFFI_HWACCEL', HWACCELS, 'auto'),
     ffmpegBin: text(env, 'RAFFI_FFMPEG_BIN'),
     ffprobeBin: text(env, 'RAFFI_FFPROBE_BIN'),
@@ -108,6 +115,18 @@ function count(env: Environment, name: string, otherwise: number): number {
     throw new ConfigError(`${name} must be a whole number from 1 to 9999, but is "${value}".`);
   }
   return Number(value);
+}
+
+/** LUFS: what phones and computers are made for; EBU R 128 has -23 for broadcasts. */
+const LOUDNESS = -16;
+
+function loudness(env: Environment, name: string): { isOn: boolean; target: number } {
+  const value = text(env, name)?.toLowerCase() ?? 'off';
+  if (value === 'on' || value === 'off') return { isOn: value === 'on', target: LOUDNESS };
+  const target = /^-\d+(\.\d+)?$/.test(value) ? Number(value) : Number.NaN;
+  if (!(target >= -31 && target <= -9))
+    throw new ConfigError(`${name} must be off, on, or a loudness from -31 to -9 LUFS, but is "${value}".`);
+  return { isOn: true, target };
 }
 
 function word<T extends string>(env: Environment, name: string, words: readonly T[], otherwise: T): T {

@@ -1,6 +1,7 @@
 /** FFmpeg's command lines. Everything comes in by stdin, already cut and packaged by us, and goes out by stdout. */
 
 import type { PicturePlan } from './picture.ts';
+import { AUDIO_RATE, levelFilters, type Mix, mixOptions } from './sound.ts';
 import type { EncodedVideo, VideoEncoder } from './video-encoders.ts';
 
 /** Times are moved this much ahead before FFmpeg compares frames with them, seconds: clocks are rounded, frames are further apart. */
@@ -19,12 +20,11 @@ export interface VideoJob extends EncodedVideo {
 export interface AudioJob {
   /** The first sample of the output, on the absolute clock of 48 kHz. */
   readonly firstSample: number;
-  readonly channels: number;
+  readonly mix: Mix;
+  /** dB; undefined where loudness is left as it is. */
+  readonly gain: number | undefined;
   readonly bitRate: number;
 }
-
-/** Sample rate of all transcoded audio, Hz. */
-export const AUDIO_RATE = 48_000;
 
 /** Our Matroska feed on stdin, believed without looking far into it. */
 function input(decoder: readonly string[] = []): string[] {
@@ -66,17 +66,24 @@ export function videoArguments(job: VideoJob): string[] {
   ];
 }
 
-/**
- * AAC-LC as ADTS, starting exactly at `firstSample`: what comes earlier is trimmed, what is missing is silence. The centre is
- * kept at full level in a downmix, since dialogue is there.
- */
-export function audioArguments(job: AudioJob): string[] {
-  const layout = job.channels === 1 ? 'mono' : job.channels === 6 ? '5.1' : 'stereo';
-  const mix = `ochl=${layout}:clev=1:slev=0.5`;
+/** AAC-LC as ADTS, starting exactly at `firstSample`: what comes earlier is trimmed, what is missing is silence. */
+export function audioArguments({ firstSample, mix, gain, bitRate }: AudioJob): string[] {
+  // `first_pts` counts samples of the input's rate, so the rate is changed before.
+  const resample = `aresample=${AUDIO_RATE}:${mixOptions(mix)},aresample=async=1:first_pts=${firstSample}`;
   return [
     ...QUIET,
     ...input(),
-    ...['-map', '0:a:0', '-af', `aresample=${AUDIO_RATE}:${mix}:async=1:first_pts=${job.firstSample}`],
-    ...['-c:a', 'aac', '-b:a', String(job.bitRate), '-f', 'adts', 'pipe:1'],
+    ...['-map', '0:a:0', '-af', [resample, ...levelFilters(mix, gain)].join(',')],
+    ...['-c:a', 'aac', '-b:a', String(bitRate), '-f', 'adts', 'pipe:1'],
+  ];
+}
+
+/** Lines with the integrated loudness so far, the last one of all; sound that is mixed as it will be heard. */
+export function loudnessArguments(mix: Mix): string[] {
+  const meter = 'ebur128=metadata=1:framelog=verbose,ametadata=mode=print:key=lavfi.r128.I:file=-';
+  return [
+    ...QUIET,
+    ...input(),
+    ...['-map', '0:a:0', '-af', `aresample=${AUDIO_RATE}:${mixOptions(mix)},${meter}`, '-f', 'null', '-'],
   ];
 }

@@ -18,7 +18,21 @@ interface Answers {
   readonly demuxers?: string;
 }
 
-const VIDEO_FILTERS = ['setsar', 'setparams', 'select', 'transpose', 'hflip', 'vflip', 'bwdif', 'zscale', 'tonemap'];
+const VIDEO_FILTERS = [
+  'alimiter',
+  'ebur128',
+  'ametadata',
+  'volume',
+  'setsar',
+  'setparams',
+  'select',
+  'transpose',
+  'hflip',
+  'vflip',
+  'bwdif',
+  'zscale',
+  'tonemap',
+];
 
 const GOOD: Required<Answers> = {
   version: `echo 'ffmpeg version 7.1.2-static Copyright (c) 2000-2025 the FFmpeg developers'; echo '  libavutil      59. 39.100 / 59. 39.100'`,

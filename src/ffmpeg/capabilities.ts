@@ -29,6 +29,8 @@ export interface Capabilities {
   readonly demuxers: ReadonlySet<string>;
   readonly canTranscodeVideo: boolean;
   readonly canTranscodeAudio: boolean;
+  /** Loudness can be measured and brought to a target. */
+  readonly canLevelAudio: boolean;
   /** What is not there, one sentence each; empty when all is well. */
   readonly missing: readonly string[];
 }
@@ -37,6 +39,9 @@ const LISTS = ['encoders', 'filters', 'muxers', 'demuxers'] as const;
 type List = (typeof LISTS)[number];
 type Lists = Readonly<Record<List, ReadonlySet<string>>>;
 
+/** Filters for loudness. */
+const LEVELLING = ['ebur128', 'ametadata', 'volume'];
+
 const NEEDED: Readonly<Record<'video' | 'audio', Partial<Readonly<Record<List, readonly string[]>>>>> = {
   video: {
     encoders: ['libx264'],
@@ -44,7 +49,7 @@ const NEEDED: Readonly<Record<'video' | 'audio', Partial<Readonly<Record<List, r
     muxers: ['mp4'],
     demuxers: ['mp4', 'matroska'],
   },
-  audio: { encoders: ['aac'], filters: ['aresample'], muxers: ['adts'] },
+  audio: { encoders: ['aac'], filters: ['aresample', 'alimiter'], muxers: ['adts'] },
 };
 
 /**
@@ -87,6 +92,9 @@ export async function detectCapabilities(
       if (lacking.length > 0)
         missing.push(`${ffmpeg.path} lacks what transcoding ${kind} needs: ${lacking.join(', ')}.`);
     }
+    const quiet = LEVELLING.filter((name) => !filters.has(name));
+    if (can.audio && quiet.length > 0)
+      missing.push(`${ffmpeg.path} lacks what loudness needs: the filter ${quiet.join(', the filter ')}.`);
     if (can.video) missing.push(...lackingForPictures(filters));
   }
   if (typeof ffprobe === 'string') missing.push(`${ffprobe} Containers that only FFmpeg knows are not described.`);
@@ -96,6 +104,7 @@ export async function detectCapabilities(
     ...lists,
     canTranscodeVideo: can.video,
     canTranscodeAudio: can.audio,
+    canLevelAudio: can.audio && LEVELLING.every((name) => lists.filters.has(name)),
     missing,
   };
 }

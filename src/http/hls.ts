@@ -39,10 +39,11 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
           const session = useSession(store, request.params.id, reply);
           const presentation = await session.presentation(viewerSignal(reply, session));
           const startOffset = Math.min(session.request.startTime, presentation.timeline.duration);
-          const { audioIndex, quality } = session;
+          const { audioIndex, quality, request: asked } = session;
           const text = presentation.multivariantPlaylist({
             audioIndex,
             quality,
+            loudness: asked.loudness,
             firstSegment: 0,
             startOffset,
             base: base(session.id),
@@ -76,13 +77,14 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
             presentation.slice(seek ?? session.request.startTime),
           );
           reply.header('x-raffi-slice-start', presentation.segmentStart(slice.segment).toFixed(3));
-          const { audioIndex, quality } = session;
+          const { audioIndex, quality, request: asked } = session;
           const { segment: firstSegment, startOffset } = slice;
           return sendPlaylist(
             reply,
             presentation.multivariantPlaylist({
               audioIndex,
               quality,
+              loudness: asked.loudness,
               firstSegment,
               startOffset,
               base,

@@ -24,6 +24,10 @@ const Kind = Type.Enum(['http', 'torrent', 'file', 'local']);
 
 const Quality = Type.Enum(['original', '1080p', '720p', '480p', '360p', 'auto']);
 
+const Loudness = Type.Enum(['on', 'off'], {
+  description: 'Whether the loudness of audio is brought to the target (EBU R 128); RAFFI_LOUDNESS when absent.',
+});
+
 /** Bytes: sent as they are, never serialized. */
 export const Binary = Type.Unsafe<Buffer | Readable>({ type: 'string', format: 'binary' });
 
@@ -67,6 +71,7 @@ export const CreateSession = Type.Object(
     startTime: Type.Optional(Seconds('Where to start playing.')),
     fileIdx: Type.Optional(Type.Integer({ minimum: 0, description: "A torrent's file." })),
     quality: Type.Optional(Quality),
+    loudness: Type.Optional(Loudness),
   },
   { description: 'Either `source` or `uri` is needed.' },
 );
@@ -115,6 +120,7 @@ export const SessionInfo = Type.Object({
   createdAt: Type.String({ format: 'date-time' }),
   startTime: Type.Number(),
   quality: Quality,
+  loudness: Loudness,
   streamUrl: Type.String(),
   isTorrent: Type.Boolean(),
   torrentInfoHash: Type.String({ description: 'Empty unless it is a torrent.' }),

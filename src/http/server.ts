@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly sessions: SessionStore;
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
+  /** Whether sessions that do not say get their loudness brought to the target. */
+  readonly loudness: boolean;
   readonly log: FastifyBaseLogger;
   readonly version: string;
 }
@@ -98,7 +100,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     );
   });
   await app.register(capabilityRoutes(options.capabilities, options.encoders));
-  await app.register(sessionRoutes(options.sessions));
+  await app.register(sessionRoutes(options.sessions, options));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));
   await app.register(pageRoutes);

@@ -1,5 +1,6 @@
 import type { Track } from '../media/types.ts';
 import type { Presentation } from '../presentation/presentation.ts';
+import type { Rendition } from '../presentation/rendition.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionInfo, StreamInfo } from './schemas.ts';
 
@@ -20,6 +21,7 @@ export function sessionInfo(session: Session, presentation: Presentation | undef
     createdAt: session.createdAt.toISOString(),
     startTime: request.startTime,
     quality: request.quality,
+    loudness: request.loudness ? 'on' : 'off',
     streamUrl: streamUrl(session),
     isTorrent,
     torrentInfoHash: '',
@@ -47,12 +49,12 @@ function mediaFields(session: Session, presentation: Presentation): Partial<Sess
       endTime: Math.max(0, endTime - info.startTime),
       title,
     })),
-    availableStreams: info.tracks.map((track) => streamInfo(track, presentation)),
+    availableStreams: info.tracks.map((track) => streamInfo(track, presentation.renditionsFor(session.request))),
   };
 }
 
-function streamInfo(track: Track, presentation: Presentation): StreamInfo {
-  const renditions = presentation.renditions.filter((rendition) => rendition.track === track);
+function streamInfo(track: Track, all: readonly Rendition[]): StreamInfo {
+  const renditions = all.filter((rendition) => rendition.track === track);
   const delivery = renditions.some((rendition) => rendition.delivery === 'copied')
     ? 'copied'
     : (renditions[0]?.delivery ?? 'omitted');

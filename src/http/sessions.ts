@@ -12,8 +12,8 @@ import { useSession, viewerSignal } from './viewer.ts';
 /** How long the session info waits for the probe (contract). */
 const INFO_WAIT_MS = 10_000;
 
-/** `/sessions`, `/sessions/{id}`, `/sessions/{id}/audio`, `/cleanup`. */
-export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
+/** `/sessions`, `/sessions/{id}`, `/sessions/{id}/audio`, `/cleanup`. @param options.loudness for sessions that do not say. */
+export function sessionRoutes(store: SessionStore, options: { readonly loudness: boolean }): FastifyPluginAsyncTypebox {
   return async (app) => {
     app.post(
       '/sessions',
@@ -26,7 +26,7 @@ export function sessionRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         },
       },
       async (request, reply) => {
-        const session = create(store, request.body);
+        const session = create(store, request.body, options.loudness);
         reply.code(201).header('location', `/sessions/${session.id}`);
         return { id: session.id, streamUrl: streamUrl(session), status: session.status };
       },
@@ -153,7 +153,7 @@ function idInJson(body: string): unknown {
   }
 }
 
-function create(store: SessionStore, body: CreateSession): ReturnType<SessionStore['create']> {
+function create(store: SessionStore, body: CreateSession, loudness: boolean): ReturnType<SessionStore['create']> {
   const source = body.source ?? body.uri;
   if (source === undefined) throw new AppError('bad-request', 'body/source: give the path or URL to play (or `uri`).');
   const spec = parseSource(source, body.kind ?? body.type);
@@ -163,6 +163,7 @@ function create(store: SessionStore, body: CreateSession): ReturnType<SessionSto
       kind: spec.kind,
       startTime: body.startTime ?? 0,
       quality: body.quality ?? 'auto',
+      loudness: body.loudness === undefined ? loudness : body.loudness === 'on',
       ...(body.fileIdx === undefined ? {} : { fileIdx: body.fileIdx }),
     },
     spec,

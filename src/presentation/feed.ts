@@ -82,6 +82,22 @@ async function gridStart(source: Opened, track: Track, n: number, signal: AbortS
   return Math.max(0, n - GRID_LOOK_BACK);
 }
 
+/** The packets of an audio track that begin between `from` (inclusive) and `to` (exclusive), presentation seconds. */
+export async function* audioPackets(
+  source: Opened,
+  track: Track,
+  from: number,
+  to: number,
+  signal: AbortSignal,
+): AsyncGenerator<PacketBatch> {
+  const end = to + source.info.startTime;
+  for await (const batch of audioBatches(source, track, from, signal)) {
+    const packets = batch.packets.filter(({ pts }) => pts < end);
+    yield { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
+    if (packets.length < batch.packets.length) return;
+  }
+}
+
 /** Audio is read by the source's segments, so that a remote source serves it from what the video's reads brought. */
 async function* audioBatches(
   source: Opened,

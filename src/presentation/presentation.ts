@@ -8,7 +8,7 @@ import type { Source } from '../source/source.ts';
 import { copiedRenditions, type Opened } from './copied.ts';
 import type { OpenReader } from './open-reader.ts';
 import type { Rendition, Segment } from './rendition.ts';
-import { type BitRates, bitRates, defaultAudio, planVariants } from './renditions.ts';
+import { audible, type BitRates, bitRates, defaultAudio, planVariants } from './renditions.ts';
 import { scanned } from './scan.ts';
 import { subtitleRenditions, withSubtitles } from './subtitles.ts';
 import { type Transcoding, transcodedRenditions } from './transcoding.ts';
@@ -19,6 +19,8 @@ const SEGMENT_DEADLINE_MS = 18_000;
 /** What a playlist request chooses. */
 export interface PlaylistOptions {
   readonly audioIndex: number | undefined;
+  /** Whether the loudness of audio is brought to the target. */
+  readonly loudness: boolean;
   /** Lines of the largest picture to offer; undefined for all, `original` for only what is not re-encoded. */
   readonly quality: number | 'original' | undefined;
   /** First segment of the playlist, on the source's timeline; 0 for the whole. */
@@ -117,6 +119,11 @@ export class Presentation implements AsyncDisposable {
     return defaultAudio(this.renditions, audioIndex);
   }
 
+  /** The renditions that a session's playlists choose from. */
+  renditionsFor({ loudness }: Pick<PlaylistOptions, 'loudness'>): readonly Rendition[] {
+    return audible(this.renditions, loudness);
+  }
+
   /** Which audio track comes first when the viewer has chosen `audioIndex`, or nothing; 0 when there is none. */
   defaultAudioIndex(audioIndex: number | undefined): number {
     return defaultAudio(this.renditions, audioIndex)?.track.index ?? 0;
@@ -141,7 +148,7 @@ export class Presentation implements AsyncDisposable {
     const { audioIndex, firstSegment, quality, base } = options;
     const query = firstSegment > 0 ? `?slice=${firstSegment}` : '';
     // A track that ends before a slice begins has no part in it.
-    const offered = this.renditions.filter(
+    const offered = this.renditionsFor(options).filter(
       (rendition) => isOffered(rendition, quality, this.renditions) && this.#from(rendition, firstSegment) >= 0,
     );
     const served = (name: string): string => {

@@ -49,6 +49,10 @@ export interface Rendition {
   readonly segments: readonly TimelineSegment[];
   /** Audio channels. */
   readonly channels?: number | undefined;
+  /** Five channels and one for low frequencies beside a rendition of the same track in stereo. */
+  readonly surround?: boolean | undefined;
+  /** Its loudness is brought to the target: for sessions that want so. */
+  readonly levelled?: boolean | undefined;
   readonly picture?: Picture | undefined;
   /** Most bits per second, where the rendition has a bound of its own. */
   readonly maxBitRate?: number | undefined;

@@ -14,6 +14,14 @@ export function defaultAudio(renditions: readonly Rendition[], audioIndex: numbe
   );
 }
 
+/** What a session gets: of an audio track either what is brought to the target loudness, if it wants so and there is such, or the rest. */
+export function audible(renditions: readonly Rendition[], loudness: boolean): Rendition[] {
+  const levelled = new Set(renditions.filter((rendition) => rendition.levelled).map(({ track }) => track));
+  return renditions.filter(
+    ({ track, levelled: own = false }) => track.type !== 'audio' || own === (loudness && levelled.has(track)),
+  );
+}
+
 /** Bits per second of everything in the source's byte ranges: the highest segment and the average. */
 export interface BitRates {
   readonly peak: number;
@@ -47,7 +55,7 @@ export interface VariantOptions {
   readonly uri: (rendition: string) => string;
 }
 
-/** Audio renditions of one codec. */
+/** Audio renditions of one codec; those in stereo apart from what is made of them in 5.1. */
 interface AudioGroup {
   readonly id: string;
   readonly codec: string;
@@ -86,11 +94,18 @@ export function planVariants(options: VariantOptions): { variants: Variant[]; au
 }
 
 function audioGroups(sounds: readonly Rendition[], chosen: Rendition): AudioGroup[] {
-  const byCodec = Map.groupBy(sounds, ({ codec }) => codec);
-  const groups = [...byCodec].map(([codec, members]): AudioGroup => {
+  const group = (codec: string, members: readonly Rendition[], suffix: string): AudioGroup => {
     const same = members.find(({ track }) => track === chosen.track);
-    const id = `audio-${codec.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}`;
+    const id = `audio-${codec.replaceAll(/[^a-z0-9]+/gi, '-').toLowerCase()}${suffix}`;
     return { id, codec, members, main: same ?? (members[0] as Rendition) };
+  };
+  const byCodec = Map.groupBy(sounds, ({ codec }) => codec);
+  const groups = [...byCodec].flatMap(([codec, all]): AudioGroup[] => {
+    const stereo = all.filter(({ surround }) => !surround);
+    const wide = new Map(all.filter(({ surround }) => surround).map((rendition) => [rendition.track, rendition]));
+    // Every track is in both, so that a viewer can change tracks without leaving a group.
+    const both = stereo.map((rendition) => wide.get(rendition.track) ?? rendition);
+    return [group(codec, stereo, ''), ...(wide.size > 0 ? [group(codec, both, '-surround')] : [])];
   });
   return groups.sort((a, b) => Number(b.main === chosen) - Number(a.main === chosen));
 }

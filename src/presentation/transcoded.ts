@@ -1,18 +1,21 @@
 import { AppError } from '../errors.ts';
 import { adtsFrames } from '../ffmpeg/adts-frames.ts';
-import { AUDIO_RATE, audioArguments, videoArguments } from '../ffmpeg/arguments.ts';
+import { audioArguments, videoArguments } from '../ffmpeg/arguments.ts';
 import { fragments } from '../ffmpeg/fragments.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import type { PicturePlan } from '../ffmpeg/picture.ts';
+import { AUDIO_RATE, type Mix, soundInWords } from '../ffmpeg/sound.ts';
 import { transcode } from '../ffmpeg/transcoder.ts';
 import type { VideoEncoder } from '../ffmpeg/video-encoders.ts';
 import type { Timeline, TimelineSegment } from '../hls/timeline.ts';
+import { waitFor } from '../lib/abort.ts';
 import { describeCodec } from '../media/codecs/codecs.ts';
 import { type CopiedTrack, initSegment } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import type { KeyframeIndex, Packet, Track } from '../media/types.ts';
 import { endOf, type Opened, segmentsUntil } from './copied.ts';
 import { audioFeed, videoFeed } from './feed.ts';
+import { LoudnessMeter } from './loudness.ts';
 import { heldSegment, type Picture, type Rendition, type Segment } from './rendition.ts';
 import { LOOK_AHEAD, Run, type SegmentMaker } from './run.ts';
 import type { RunPool } from './run-pool.ts';
@@ -251,18 +254,41 @@ function isSelfContained(bytes: Uint8Array): boolean {
   return String.fromCharCode(...bytes.subarray(4, 8)) === 'ftyp';
 }
 
+export interface AudioQuality {
+  /** 1, 2 or 6. */
+  readonly channels: number;
+  /** LUFS that the track's loudness is brought to, by a constant gain (docs/decisions/0012); absent: left as it is. */
+  readonly loudness?: number;
+}
+
 /** AAC-LC of one audio track. FFmpeg gives frames; segments are packaged here, on the absolute grid of 1,024 samples. */
 export class TranscodedAudio extends TranscodedRendition {
   readonly contentType = 'audio/mp4';
   readonly channels: number;
   readonly maxBitRate: number;
+  readonly surround: boolean;
+  readonly levelled: boolean;
+  readonly processing: readonly string[];
+  readonly #mix: Mix;
   readonly #out: CopiedTrack;
+  readonly #meter: LoudnessMeter | undefined;
 
-  constructor(name: string, track: Track, channels: number, shop: Workshop) {
+  constructor(name: string, track: Track, { channels, loudness: target }: AudioQuality, shop: Workshop) {
     super(name, track, shop);
+    const { source, ffmpeg } = shop;
+    const mix = { from: track.audio?.channels ?? 0, to: channels };
     this.channels = channels;
     this.maxBitRate = channels > 2 ? 384_000 : 160_000;
+    this.surround = channels > 2;
+    this.levelled = target !== undefined;
+    this.processing = soundInWords(mix, track.audio?.sampleRate ?? 0, target);
+    this.#mix = mix;
     this.#out = aacTrack(track, channels);
+    this.#meter = target === undefined ? undefined : new LoudnessMeter({ source, track, mix, ffmpeg, target });
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([super[Symbol.asyncDispose](), this.#meter?.[Symbol.asyncDispose]()]);
   }
 
   get codec(): string {
@@ -281,7 +307,8 @@ export class TranscodedAudio extends TranscodedRendition {
     const input = audioFeed(source, this.track, seconds - AUDIO_PREROLL_SECONDS, signal);
     const args = audioArguments({
       firstSample: encodedFrom * FRAME,
-      channels: this.channels,
+      mix: this.#mix,
+      gain: this.#meter && (await waitFor(this.#meter.gain(), signal)),
       bitRate: this.maxBitRate,
     });
     // The first frame that the encoder gives is its priming: it holds the 1,024 samples before the first.

@@ -27,11 +27,13 @@ const LEAST_BIT_RATE = 100_000;
 export interface Transcoding {
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
+  /** LUFS to which loudness is brought where a session wants it so. */
+  readonly loudness: number;
   readonly pool: RunPool;
   readonly store: SegmentStore;
 }
 
-/** The transcoded renditions of a source: the ladder of its video, and AAC of every audio track that is not AAC already. */
+/** The transcoded renditions of a source: the ladder of its video, and AAC of its audio tracks. */
 export async function transcodedRenditions(
   material: Material,
   transcoding: Transcoding,
@@ -57,16 +59,41 @@ export async function transcodedRenditions(
     video?.video && capabilities.canTranscodeVideo && canFeed(video)
       ? ladder(video, capabilities, shop, material.peakBitRate)
       : [];
-  const foreign = info.tracks.filter(
-    (track) => track.type === 'audio' && canFeed(track) && !track.config?.codecString.startsWith('mp4a.40.2'),
-  );
-  const sounds = capabilities.canTranscodeAudio
-    ? foreign.map(
-        (track) =>
-          new TranscodedAudio(`audio-${track.index}-aac`, track, Math.min(track.audio?.channels ?? 2, 2), shop),
-      )
+  const tracks = capabilities.canTranscodeAudio
+    ? info.tracks.filter((track) => track.type === 'audio' && canFeed(track))
     : [];
+  const sounds = tracks.flatMap((track) => audioRenditions(track, shop, levelOf(transcoding, capabilities)));
   return [...videos, ...sounds];
+}
+
+/** LUFS; undefined where FFmpeg cannot measure. */
+function levelOf({ loudness }: Transcoding, { canLevelAudio }: Capabilities): number | undefined {
+  return canLevelAudio ? loudness : undefined;
+}
+
+/** Channels from which a track is worth more than stereo. */
+const SURROUND = 5;
+
+/** Stereo (or mono) and 5.1 of a track that is not AAC already; both again, of any track, with their loudness brought to `target`. */
+function audioRenditions(track: Track, shop: Workshop, target: number | undefined): TranscodedAudio[] {
+  const channels = track.audio?.channels ?? 2;
+  const name = `audio-${track.index}`;
+  const isAac = track.config?.codecString.startsWith('mp4a.40.2') ?? false;
+  const make = (suffix: string, to: number, loudness?: number): TranscodedAudio =>
+    new TranscodedAudio(
+      `${name}-${suffix}`,
+      track,
+      { channels: to, ...(loudness !== undefined && { loudness }) },
+      shop,
+    );
+  const plain = Math.max(1, Math.min(channels, 2));
+  const surround = channels >= SURROUND;
+  return [
+    ...(isAac ? [] : [make('aac', plain)]),
+    ...(surround && !isAac ? [make('surround', 6)] : []),
+    ...(target === undefined ? [] : [make('levelled', plain, target)]),
+    ...(target !== undefined && surround ? [make('levelled-surround', 6, target)] : []),
+  ];
 }
 
 /**

@@ -17,6 +17,8 @@ export interface SessionRequest {
   /** Seconds. */
   readonly startTime: number;
   readonly quality: Quality;
+  /** Whether the loudness of audio is to be brought to the target. */
+  readonly loudness: boolean;
   readonly fileIdx?: number;
 }
 
