@@ -36,6 +36,16 @@ test('reads sizes', () => {
   for (const [value, size] of cases) assert.equal(readConfig({ RAFFI_CACHE_BYTES: value }).cacheBytes, size, value);
 });
 
+test('reads the encoder and the loudness', () => {
+  assert.equal(readConfig({}).hwaccel, 'auto');
+  assert.equal(readConfig({ RAFFI_HWACCEL: 'VAAPI' }).hwaccel, 'vaapi');
+  assert.deepEqual(readConfig({}).loudness, { isOn: false, target: -16 });
+  assert.deepEqual(readConfig({ RAFFI_LOUDNESS: 'on' }).loudness, { isOn: true, target: -16 });
+  assert.deepEqual(readConfig({ RAFFI_LOUDNESS: '-23' }).loudness, { isOn: true, target: -23 });
+  for (const bad of [{ RAFFI_HWACCEL: 'cuda' }, { RAFFI_LOUDNESS: '16' }, { RAFFI_LOUDNESS: 'loud' }])
+    assert.throws(() => readConfig(bad), new RegExp(Object.keys(bad)[0] as string));
+});
+
 test('a variable that makes no sense is named', () => {
   const bad: Record<string, string>[] = [
     { RAFFI_SERVER_ADDR: 'nonsense' },
