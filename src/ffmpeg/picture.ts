@@ -184,8 +184,10 @@ function inWords(video: Video, divisor: number, filters: ReadonlySet<string>): s
   if (divisor > 1) done.push(`one of ${divisor} frames is kept, of ${Math.round(video.frameRate ?? 0)} a second`);
   if (video.rotation !== 0) done.push(`turned by ${video.rotation} degrees`);
   if (video.hdr !== 'sdr') {
-    const how = { tonemap: 'tone-mapped', curve: 'mapped by a plain curve', none: 'not tone-mapped, only made 8-bit' };
-    done.push(`${HDR_NAMES[video.hdr]} is ${how[hdrWay(filters)]} to SDR`);
+    const how = { tonemap: 'tone-mapped', curve: 'mapped by a plain curve', none: 'cut down without tone mapping' };
+    // Profile 5 is coded in a colour space of its own, which only Dolby's metadata undoes.
+    const wrong = video.hdr === 'dolby-vision' && ![PQ, HLG].includes(video.colour?.transfer ?? 0);
+    done.push(`${HDR_NAMES[video.hdr]} is ${how[hdrWay(filters)]} to SDR${wrong ? ', in wrong colours' : ''}`);
   } else if ((video.bitDepth ?? 8) > 8) done.push(`${video.bitDepth} bits become 8`);
   const upright = Math.abs(video.displayWidth / video.width - video.displayHeight / video.height) < 0.01;
   if (!upright)
