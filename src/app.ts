@@ -63,7 +63,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
   const store = resources.use(new SegmentStore({ diskBytes, folder, log }));
   const presentations = new PresentationStore(
     readerOpener(async () => (await capabilities).ffprobe?.path),
-    { capabilities, encoders, loudness: config.loudness.target, pool: new RunPool(config.maxRuns), store },
+    { capabilities, encoders, loudness: config.loudness.target, pool: new RunPool(config.maxRuns), store, folder },
   );
   const sessions = resources.use(
     new SessionStore({

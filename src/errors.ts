@@ -12,6 +12,7 @@ export type ErrorCode =
   | 'session-not-found'
   | 'variant-not-found'
   | 'segment-not-found'
+  | 'subtitle-not-found'
   | 'range-not-satisfiable'
   // sources
   | 'source-unsupported'
@@ -32,6 +33,7 @@ export type ErrorCode =
   | 'probe-timeout'
   | 'segment-timeout'
   | 'transcode-failed'
+  | 'burn-in-unavailable'
   | 'server-busy'
   | 'server-closing'
   | 'internal';

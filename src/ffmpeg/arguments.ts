@@ -1,5 +1,5 @@
 /** FFmpeg's command lines. Everything comes in by stdin, already cut and packaged by us, and goes out by stdout. */
-
+import { type BurnInJob, burnInFilter, burnInOptions } from './burn-in.ts';
 import type { PicturePlan } from './picture.ts';
 import { AUDIO_RATE, levelFilters, type Mix, mixOptions } from './sound.ts';
 import type { EncodedVideo, VideoEncoder } from './video-encoders.ts';
@@ -15,6 +15,7 @@ export interface VideoJob extends EncodedVideo {
   readonly width: number;
   readonly height: number;
   readonly encoder: VideoEncoder;
+  readonly burnIn?: BurnInJob;
 }
 
 export interface AudioJob {
@@ -55,13 +56,15 @@ export function fragmentedOutput(encoder: VideoEncoder, video: EncodedVideo, bou
  * join seamlessly: presentation times are the input's, groups of pictures are closed, key frames stand at the boundaries and nowhere else.
  */
 export function videoArguments(job: VideoJob): string[] {
-  const { picture, encoder, width, height, boundaries } = job;
-  const filters = [...picture.filters((boundaries[0] as number) - EARLY, width, height), ...encoder.upload];
+  const { picture, encoder, width, height, boundaries, burnIn } = job;
+  const filters = picture.filters((boundaries[0] as number) - EARLY, width, height);
   return [
     ...QUIET,
     ...encoder.device,
-    ...input(picture.decoderOptions),
-    ...['-map', '0:v:0', '-vf', filters.join(',')],
+    ...input([...picture.decoderOptions, ...burnInOptions(burnIn)]),
+    ...(burnIn
+      ? burnInFilter(filters, encoder.upload, job, burnIn)
+      : ['-map', '0:v:0', '-vf', [...filters, ...encoder.upload].join(',')]),
     ...fragmentedOutput(encoder, job, boundaries),
   ];
 }

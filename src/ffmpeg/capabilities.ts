@@ -31,6 +31,10 @@ export interface Capabilities {
   readonly canTranscodeAudio: boolean;
   /** Loudness can be measured and brought to a target. */
   readonly canLevelAudio: boolean;
+  /** Bitmap subtitles into the picture. */
+  readonly canBurnInPictures: boolean;
+  /** Text subtitles into the picture. */
+  readonly canBurnInText: boolean;
   /** What is not there, one sentence each; empty when all is well. */
   readonly missing: readonly string[];
 }
@@ -51,6 +55,13 @@ const NEEDED: Readonly<Record<'video' | 'audio', Partial<Readonly<Record<List, r
   },
   audio: { encoders: ['aac'], filters: ['aresample', 'alimiter'], muxers: ['adts'] },
 };
+
+/** `subtitles` is there only where FFmpeg was built with libass. */
+const BURN_IN_FILTERS = { pictures: 'overlay', text: 'subtitles' } as const;
+
+function describeFilter(name: string): string {
+  return name === BURN_IN_FILTERS.text ? `the filter ${name} (libass), for text` : `the filter ${name}, for pictures`;
+}
 
 /**
  * One line of each list. In each, flags in columns come first; the lines above the list proper explain the flags and have no name where these want one.
@@ -97,6 +108,11 @@ export async function detectCapabilities(
       missing.push(`${ffmpeg.path} lacks what loudness needs: the filter ${quiet.join(', the filter ')}.`);
     if (can.video) missing.push(...lackingForPictures(filters));
   }
+  if (typeof ffmpeg !== 'string' && can.video) {
+    const lacking = Object.values(BURN_IN_FILTERS).filter((name) => !lists.filters.has(name));
+    if (lacking.length > 0)
+      missing.push(`${ffmpeg.path} lacks what burning in subtitles needs: ${lacking.map(describeFilter).join(', ')}.`);
+  }
   if (typeof ffprobe === 'string') missing.push(`${ffprobe} Containers that only FFmpeg knows are not described.`);
   return {
     ...(typeof ffmpeg === 'string' ? {} : { ffmpeg }),
@@ -105,6 +121,8 @@ export async function detectCapabilities(
     canTranscodeVideo: can.video,
     canTranscodeAudio: can.audio,
     canLevelAudio: can.audio && LEVELLING.every((name) => lists.filters.has(name)),
+    canBurnInPictures: can.video && lists.filters.has(BURN_IN_FILTERS.pictures),
+    canBurnInText: can.video && lists.filters.has(BURN_IN_FILTERS.text),
     missing,
   };
 }

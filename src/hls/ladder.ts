@@ -23,6 +23,13 @@ export function rungsFor(lines: number): readonly Rung[] {
   return fitting.length > 0 ? fitting : LADDER.slice(-1);
 }
 
+/** The same, for want of an original: where the best of them is smaller than the picture, the next one too, which then has the picture's own height. */
+export function rungsUpTo(lines: number): readonly Rung[] {
+  const fitting = rungsFor(lines);
+  const next = LADDER[LADDER.indexOf(fitting[0] as Rung) - 1];
+  return next !== undefined && (fitting[0] as Rung).lines < lines ? [next, ...fitting] : fitting;
+}
+
 /** Seconds that a segment of a transcoded rendition should last. */
 const TRANSCODED_TARGET = 2;
 

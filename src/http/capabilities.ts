@@ -19,6 +19,7 @@ export function capabilityRoutes(capabilities: Promise<Capabilities>, encoders: 
           ffprobe: installed(found.ffprobe),
           video: found.canTranscodeVideo,
           audio: found.canTranscodeAudio,
+          burnIn: { pictures: found.canBurnInPictures, text: found.canBurnInText },
           missing: [...found.missing],
           encoder: found.canTranscodeVideo ? encoder : null,
           hardware: trials.map(({ failure, ...trial }) => ({

@@ -15,6 +15,7 @@ import {
   SessionParams,
   SliceAnswer,
   SliceQuery,
+  SubtitleQuery,
 } from './schemas.ts';
 import { useSession, viewerSignal } from './viewer.ts';
 
@@ -34,7 +35,15 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
     for (const [url, base] of whole) {
       app.get(
         url,
-        { config, schema: { summary: 'Multivariant playlist', params: SessionParams, response: playlistAnswer } },
+        {
+          config,
+          schema: {
+            summary: 'Multivariant playlist',
+            params: SessionParams,
+            querystring: SubtitleQuery,
+            response: playlistAnswer,
+          },
+        },
         async (request, reply) => {
           const session = useSession(store, request.params.id, reply);
           const presentation = await session.presentation(viewerSignal(reply, session));
@@ -44,6 +53,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
             audioIndex,
             quality,
             loudness: asked.loudness,
+            subtitle: request.query.subtitle,
             firstSegment: 0,
             startOffset,
             base: base(session.id),
@@ -85,6 +95,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
               audioIndex,
               quality,
               loudness: asked.loudness,
+              subtitle: request.query.subtitle,
               firstSegment,
               startOffset,
               base,
@@ -109,11 +120,9 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const presentation = await session.presentation(viewerSignal(reply, session));
-        const rendition = findRendition(presentation, session, request.params.rendition);
-        return sendPlaylist(
-          reply,
-          presentation.mediaPlaylist(rendition, { firstSegment: request.query.slice ?? 0, startOffset: 0 }),
-        );
+        const { slice: firstSegment = 0, subtitle } = request.query;
+        const rendition = findRendition(presentation, session, request.params.rendition, subtitle);
+        return sendPlaylist(reply, presentation.mediaPlaylist(rendition, { firstSegment, startOffset: 0, subtitle }));
       },
     );
 
@@ -124,6 +133,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         schema: {
           summary: 'Initialization segment (`init.mp4`) or segment (`{n}.m4s`)',
           params: SegmentParams,
+          querystring: SubtitleQuery,
           response: binaryAnswer,
         },
       },
@@ -132,7 +142,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         const { rendition: name, segment } = request.params;
         const signal = viewerSignal(reply, session);
         const presentation = await session.presentation(signal);
-        const rendition = findRendition(presentation, session, name);
+        const rendition = findRendition(presentation, session, name, request.query.subtitle);
         const number = segmentNumber(segment, rendition);
         const bytes =
           number === undefined
@@ -152,8 +162,13 @@ function sendPlaylist(reply: FastifyReply, text: string): FastifyReply {
   return reply.header('content-type', PLAYLIST_TYPE).header('cache-control', 'no-cache').send(Buffer.from(text));
 }
 
-function findRendition(presentation: Presentation, session: Session, name: string): Rendition {
-  const rendition = presentation.rendition(name, session.audioIndex);
+function findRendition(
+  presentation: Presentation,
+  session: Session,
+  name: string,
+  subtitle: number | undefined,
+): Rendition {
+  const rendition = presentation.rendition(name, session.audioIndex, subtitle);
   if (rendition) return rendition;
   const names = presentation.renditions.map((candidate) => candidate.name).join(', ');
   throw new AppError(

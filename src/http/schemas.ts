@@ -100,6 +100,15 @@ export const StreamInfo = Type.Object({
       description: 'What its transcoded renditions do to it, a phrase each: tone-mapped, mixed down, ...',
     }),
   ),
+  subtitles: Type.Optional(
+    Type.Array(Type.Enum(['webvtt', 'burn-in']), {
+      description:
+        'How a subtitle track is offered: as a WebVTT rendition, in the picture (`?subtitle={index}`), or not at all.',
+    }),
+  ),
+  ignoredFonts: Type.Optional(
+    Type.Array(Type.String(), { description: 'The fonts of the source that are not used for it, a sentence each.' }),
+  ),
   width: Type.Optional(Type.Integer()),
   height: Type.Optional(Type.Integer()),
   frameRate: Type.Optional(Type.Number()),
@@ -150,6 +159,10 @@ export const CapabilitiesInfo = Type.Object({
   ffprobe: Installed,
   video: Type.Boolean({ description: 'Whether video can be transcoded.' }),
   audio: Type.Boolean({ description: 'Whether audio can be transcoded.' }),
+  burnIn: Type.Object(
+    { pictures: Type.Boolean(), text: Type.Boolean() },
+    { description: 'Which subtitles can be put into the picture.' },
+  ),
   missing: Type.Array(Type.String(), { description: 'What is not there, one sentence each.' }),
   encoder: Type.Union([Type.String(), Type.Null()], {
     description: 'What encodes video from now on, as FFmpeg calls it.',
@@ -169,12 +182,20 @@ export const SessionParams = Type.Object({ id: Type.String() });
 export const RenditionParams = Type.Object({ id: Type.String(), rendition: Type.String() });
 export const SegmentParams = Type.Object({ id: Type.String(), rendition: Type.String(), segment: Type.String() });
 
+const Subtitle = Type.Optional(
+  Type.Integer({ minimum: 0, description: 'The subtitle track (its `index`) that is to be in the picture.' }),
+);
+
+export const SubtitleQuery = Type.Object({ subtitle: Subtitle });
+
 export const SliceQuery = Type.Object({
+  subtitle: Subtitle,
   seek: Type.Optional(Type.Number({ description: 'Seconds; beyond the end means the end.' })),
   seek_id: Type.Optional(Type.String({ maxLength: 200 })),
   force_slice: Type.Optional(Type.String({ description: '`1`: a new slice even for a known seek_id.' })),
 });
 
 export const MediaPlaylistQuery = Type.Object({
+  subtitle: Subtitle,
   slice: Type.Optional(Type.Integer({ minimum: 0, description: 'The first segment of the playlist.' })),
 });

@@ -49,17 +49,18 @@ function mediaFields(session: Session, presentation: Presentation): Partial<Sess
       endTime: Math.max(0, endTime - info.startTime),
       title,
     })),
-    availableStreams: info.tracks.map((track) => streamInfo(track, presentation.renditionsFor(session.request))),
+    availableStreams: info.tracks.map((track) => streamInfo(track, presentation.renditionsFor(session.request), presentation)),
   };
 }
 
-function streamInfo(track: Track, all: readonly Rendition[]): StreamInfo {
+function streamInfo(track: Track, all: readonly Rendition[], presentation: Presentation): StreamInfo {
   const renditions = all.filter((rendition) => rendition.track === track);
   const delivery = renditions.some((rendition) => rendition.delivery === 'copied')
     ? 'copied'
     : (renditions[0]?.delivery ?? 'omitted');
   const reason =
-    track.notCopied ?? (track.type === 'subtitle' ? subtitleReason(track) : 'only one video track is played');
+    track.notCopied ??
+    (track.type === 'subtitle' ? subtitleReason(track, presentation) : 'only one video track is played');
   const processing = [...new Set(renditions.flatMap((rendition) => rendition.processing ?? []))];
   return {
     index: track.index,
@@ -71,6 +72,7 @@ function streamInfo(track: Track, all: readonly Rendition[]): StreamInfo {
     forced: track.isForced,
     delivery,
     ...(delivery === 'copied' || delivery === 'converted' ? {} : { reason }),
+    ...(track.type === 'subtitle' ? subtitleFields(track, delivery === 'converted', presentation) : {}),
     ...(renditions.length > 0 ? { renditions: renditions.map(({ name }) => name) } : {}),
     ...(processing.length > 0 ? { processing } : {}),
     ...(track.config ? { codecString: track.config.codecString } : {}),
@@ -80,9 +82,25 @@ function streamInfo(track: Track, all: readonly Rendition[]): StreamInfo {
   };
 }
 
-function subtitleReason({ codec, unreadable }: Track): string {
-  if (unreadable) return 'it is encrypted, or stored in a way that nobody can undo';
-  return `only SubRip, ASS, MP4 timed text and WebVTT become subtitles of the stream, not ${codec}`;
+/** How a subtitle track is offered. */
+function subtitleFields(
+  track: Track,
+  isConverted: boolean,
+  { burntIn }: Presentation,
+): Pick<StreamInfo, 'subtitles' | 'ignoredFonts'> {
+  const canBurnIn = burntIn.refusal(track) === undefined;
+  const ignoredFonts = canBurnIn ? [...burntIn.ignoredFonts(track)] : [];
+  return {
+    subtitles: [...(isConverted ? ['webvtt' as const] : []), ...(canBurnIn ? ['burn-in' as const] : [])],
+    ...(ignoredFonts.length > 0 ? { ignoredFonts } : {}),
+  };
+}
+
+function subtitleReason(track: Track, { burntIn }: Presentation): string {
+  const refusal = burntIn.refusal(track);
+  if (refusal === undefined) return `${track.codec} is shown by burning it in (?subtitle=${track.index})`;
+  if (track.unreadable) return refusal;
+  return `${track.codec} is no text that could become WebVTT, and cannot be burnt in: ${refusal}`;
 }
 
 function videoFields(video: NonNullable<Track['video']>): Partial<StreamInfo> {

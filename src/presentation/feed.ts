@@ -11,15 +11,17 @@ import { cutOf, type Opened } from './copied.ts';
 /** Grid segments are looked through backwards for a key frame, at most so many. */
 const GRID_LOOK_BACK = 10;
 
-/** The packets of the played video from the last key frame at or before `time` (seconds, presentation) on. */
-export function videoFeed(
-  source: Opened,
-  track: Track,
-  index: KeyframeIndex | undefined,
-  time: number,
-  signal: AbortSignal,
-): AsyncIterable<Uint8Array> {
-  return clusters(track, source.info.startTime, videoBatches(source, track, index, time, signal));
+/** Where a feed of the played video begins. */
+export interface VideoStart {
+  readonly track: Track;
+  readonly index: KeyframeIndex | undefined;
+  /** Seconds on the presentation's clock. */
+  readonly time: number;
+}
+
+/** The packets of the played video from the last key frame at or before the start on. */
+export function videoFeed(source: Opened, start: VideoStart, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  return clusters(start.track, source.info.startTime, videoBatches(source, start, signal));
 }
 
 /** The packets of an audio track from `time` (seconds, presentation) on. */
@@ -39,11 +41,9 @@ async function* clusters(
   }
 }
 
-async function* videoBatches(
+export async function* videoBatches(
   source: Opened,
-  track: Track,
-  index: KeyframeIndex | undefined,
-  time: number,
+  { track, index, time }: VideoStart,
   signal: AbortSignal,
 ): AsyncGenerator<PacketBatch> {
   const { reader, timeline, info } = source;

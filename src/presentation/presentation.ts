@@ -5,6 +5,7 @@ import { withDeadline } from '../lib/abort.ts';
 import type { Limiter } from '../lib/limiter.ts';
 import type { KeyframeIndex, MediaInfo } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
+import { BurntIn } from './burnt-in.ts';
 import { copiedRenditions, type Opened } from './copied.ts';
 import type { OpenReader } from './open-reader.ts';
 import type { Rendition, Segment } from './rendition.ts';
@@ -23,6 +24,8 @@ export interface PlaylistOptions {
   readonly loudness: boolean;
   /** Lines of the largest picture to offer; undefined for all, `original` for only what is not re-encoded. */
   readonly quality: number | 'original' | undefined;
+  /** Index of the subtitle track that is to be in the picture. */
+  readonly subtitle?: number | undefined;
   /** First segment of the playlist, on the source's timeline; 0 for the whole. */
   readonly firstSegment: number;
   /** Seconds from the playlist's beginning at which to start playing. */
@@ -57,6 +60,8 @@ export class Presentation implements AsyncDisposable {
   readonly name: string;
   /** Why nothing of it can be played, if so. */
   readonly unplayable: AppError | undefined;
+  /** The renditions with subtitles in the picture. */
+  readonly burntIn: BurntIn;
   readonly #label: string;
   readonly #rates: BitRates;
   readonly #owner: AbortController;
@@ -68,6 +73,7 @@ export class Presentation implements AsyncDisposable {
     readonly index: KeyframeIndex | undefined;
     readonly rates: BitRates;
     readonly renditions: readonly Rendition[];
+    readonly burntIn: BurntIn;
     readonly owner: AbortController;
     readonly resources: AsyncDisposableStack;
   }) {
@@ -78,6 +84,7 @@ export class Presentation implements AsyncDisposable {
     this.info = opened.info;
     this.timeline = opened.timeline;
     this.renditions = renditions;
+    this.burntIn = parts.burntIn;
     this.size = source.size;
     this.name = source.name;
     this.indexKind = index === undefined ? 'grid' : 'exact';
@@ -107,13 +114,24 @@ export class Presentation implements AsyncDisposable {
     const transcoded = described ? [] : await transcodedRenditions(material, tools.transcoding);
     if (transcoded.length > 0) resources.defer(() => tools.transcoding.store.drop(source.identity));
     for (const rendition of transcoded) resources.use(rendition);
+    const burntIn = resources.use(await BurntIn.open(source, material, tools.transcoding));
     const played = described ? [] : [...copiedRenditions(opened), ...transcoded];
     const renditions = played.length === 0 ? [] : [...played, ...subtitleRenditions(opened, source.latency)];
-    return new Presentation({ source, opened, index, rates, renditions, owner, resources: resources.move() });
+    return new Presentation({ source, opened, index, rates, renditions, burntIn, owner, resources: resources.move() });
   }
 
-  /** A rendition by its name; `original` is the video, or, where there is none, the default audio. */
-  rendition(name: string, audioIndex?: number): Rendition | undefined {
+  /**
+   * A rendition by its name; `original` is the video, or, where there is none, the default audio.
+   * @param subtitle index of the subtitle track that is to be in the picture; without effect on sound and text.
+   * @throws AppError `subtitle-not-found`, `burn-in-unavailable`, `bad-request` for a picture that is not re-encoded.
+   */
+  rendition(name: string, audioIndex?: number, subtitle?: number): Rendition | undefined {
+    if (subtitle !== undefined) {
+      const burnt = this.burntIn.ladder(subtitle);
+      const found = burnt.find((candidate) => candidate.name === name);
+      if (found) return found;
+      if (name === 'original') throw notReencoded(burnt);
+    }
     const found = this.renditions.find((candidate) => candidate.name === name);
     if (found || name !== 'original' || this.renditions.some(({ track }) => track.type === 'video')) return found;
     return defaultAudio(this.renditions, audioIndex);
@@ -145,17 +163,23 @@ export class Presentation implements AsyncDisposable {
 
   multivariantPlaylist(options: PlaylistOptions): string {
     if (this.unplayable) throw this.unplayable;
-    const { audioIndex, firstSegment, quality, base } = options;
-    const query = firstSegment > 0 ? `?slice=${firstSegment}` : '';
+    const { audioIndex, firstSegment, quality, subtitle, base } = options;
+    const choice = this.renditionsFor(options);
+    const all = subtitle === undefined ? choice : this.#withBurntIn(choice, subtitle);
     // A track that ends before a slice begins has no part in it.
-    const offered = this.renditionsFor(options).filter(
-      (rendition) => isOffered(rendition, quality, this.renditions) && this.#from(rendition, firstSegment) >= 0,
+    const offered = all.filter(
+      (rendition) => isOffered(rendition, quality, all) && this.#from(rendition, firstSegment) >= 0,
     );
     const served = (name: string): string => {
-      const rendition = this.rendition(name, audioIndex);
+      const rendition = all.find((candidate) => candidate.name === name) ?? this.rendition(name, audioIndex);
       return rendition && offered.includes(rendition) ? name : (defaultAudio(offered, audioIndex)?.name ?? name);
     };
-    const uri = (name: string): string => `${base}${served(name)}/playlist.m3u8${query}`;
+    const slice = firstSegment > 0 ? firstSegment : undefined;
+    const uri = (name: string): string => {
+      const isPicture = all.some((rendition) => rendition.name === name && rendition.picture !== undefined);
+      const query = queryOf({ slice, subtitle: isPicture ? subtitle : undefined });
+      return `${base}${served(name)}/playlist.m3u8${query}`;
+    };
     const plan = planVariants({ renditions: offered, rates: this.#rates, audioIndex, uri });
     const playlist = withSubtitles(plan, offered, uri);
     return renderMultivariantPlaylist({ ...playlist, independent: this.indexKind === 'exact', ...startPoint(options) });
@@ -163,16 +187,21 @@ export class Presentation implements AsyncDisposable {
 
   /**
    * @param options.firstSegment on the source's timeline, whatever the rendition's own.
+   * @param options.subtitle as the rendition was asked for: its URIs say it too.
    * @throws AppError `segment-not-found` when the rendition ends before it.
    */
-  mediaPlaylist(rendition: Rendition, options: Pick<PlaylistOptions, 'firstSegment' | 'startOffset'>): string {
+  mediaPlaylist(
+    rendition: Rendition,
+    options: Pick<PlaylistOptions, 'firstSegment' | 'startOffset' | 'subtitle'>,
+  ): string {
     const first = this.#from(rendition, options.firstSegment);
     if (first < 0) throw segmentNotFound(rendition, options.firstSegment);
+    const query = queryOf({ subtitle: rendition.picture ? options.subtitle : undefined });
     return renderMediaPlaylist({
       segments: rendition.segments
         .slice(first)
-        .map(({ duration }, n) => ({ uri: `${first + n}.${rendition.extension}`, duration })),
-      ...(rendition.extension === 'm4s' ? { initUri: 'init.mp4' } : {}),
+        .map(({ duration }, n) => ({ uri: `${first + n}.${rendition.extension}${query}`, duration })),
+      ...(rendition.extension === 'm4s' ? { initUri: `init.mp4${query}` } : {}),
       mediaSequence: first,
       independent: this.indexKind === 'exact' || rendition.delivery === 'transcoded',
       ...startPoint(options),
@@ -199,6 +228,12 @@ export class Presentation implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#resources.disposeAsync();
+  }
+
+  /** The pictures with a subtitle track in them, and the sound: what else is there to read would be shown twice. */
+  #withBurntIn(choice: readonly Rendition[], subtitle: number): readonly Rendition[] {
+    const sounds = choice.filter(({ track }) => track.type === 'audio');
+    return [...this.burntIn.ladder(subtitle), ...sounds];
   }
 
   /** The segment of a rendition at which segment `n` of the source's timeline starts; -1 when the rendition ends before. */
@@ -230,6 +265,20 @@ function isOffered(rendition: Rendition, quality: PlaylistOptions['quality'], al
     (quality === 'original' ? delivery === 'copied' : Math.min(picture.width, picture.height) <= quality);
   const videos = all.filter(({ picture }) => picture !== undefined);
   return fits(rendition) || (!videos.some(fits) && rendition === videos.at(-1));
+}
+
+/** As it stands behind a URI; empty for nothing. */
+function queryOf(parameters: Readonly<Record<string, number | undefined>>): string {
+  const given = Object.entries(parameters).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? '' : `?${given.map(([name, value]) => `${name}=${value}`).join('&')}`;
+}
+
+function notReencoded(burnt: readonly Rendition[]): AppError {
+  const names = burnt.map(({ name }) => name).join(', ');
+  return new AppError(
+    'bad-request',
+    `subtitle: \`original\` is not re-encoded, so that nothing can be burnt into it; there are: ${names}.`,
+  );
 }
 
 function startPoint(options: Pick<PlaylistOptions, 'startOffset' | 'marksStart'>): { start?: { timeOffset: number } } {

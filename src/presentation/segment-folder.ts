@@ -39,6 +39,19 @@ function hostTag(): string {
   return createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
 }
 
+/** Makes a folder for this user only, which a later process sweeps if this one leaves it. @throws the file system's error. */
+export async function temporaryFolder(parent: string): Promise<string> {
+  const folder = await mkdtemp(join(parent, `${PREFIX}-${hostTag()}-${process.pid}-`));
+  inUse.add(folder);
+  return folder;
+}
+
+/** Removes a folder made by `temporaryFolder`. Never throws. */
+export async function removeFolder(folder: string): Promise<void> {
+  await rm(folder, { recursive: true, force: true }).catch(() => {});
+  inUse.delete(folder);
+}
+
 export class SegmentFolder implements AsyncDisposable {
   readonly #parent: string;
   /** The present one last: a folder that somebody deleted is replaced by another. */
@@ -101,10 +114,7 @@ export class SegmentFolder implements AsyncDisposable {
   /** Removes the folder. Nobody may write any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#making?.catch(() => {});
-    for (const folder of this.#folders.splice(0)) {
-      await rm(folder, { recursive: true, force: true }).catch(() => {});
-      inUse.delete(folder);
-    }
+    for (const folder of this.#folders.splice(0)) await removeFolder(folder);
   }
 
   #folder(): Promise<string> {
@@ -115,10 +125,8 @@ export class SegmentFolder implements AsyncDisposable {
     return this.#making;
   }
 
-  /** mkdtemp makes it accessible to this user only. */
   async #make(): Promise<string> {
-    const folder = await mkdtemp(join(this.#parent, `${PREFIX}-${hostTag()}-${process.pid}-`));
-    inUse.add(folder);
+    const folder = await temporaryFolder(this.#parent);
     this.#folders.push(folder);
     return folder;
   }

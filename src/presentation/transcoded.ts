@@ -1,6 +1,7 @@
 import { AppError } from '../errors.ts';
 import { adtsFrames } from '../ffmpeg/adts-frames.ts';
 import { audioArguments, videoArguments } from '../ffmpeg/arguments.ts';
+import type { BurnInJob } from '../ffmpeg/burn-in.ts';
 import { fragments } from '../ffmpeg/fragments.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import type { PicturePlan } from '../ffmpeg/picture.ts';
@@ -13,6 +14,7 @@ import { describeCodec } from '../media/codecs/codecs.ts';
 import { type CopiedTrack, initSegment } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import type { KeyframeIndex, Packet, Track } from '../media/types.ts';
+import type { BurnIn } from './burn-in.ts';
 import { endOf, type Opened, segmentsUntil } from './copied.ts';
 import { audioFeed, videoFeed } from './feed.ts';
 import { LoudnessMeter } from './loudness.ts';
@@ -148,6 +150,14 @@ export interface VideoQuality {
   readonly codec: string;
 }
 
+/** What one FFmpeg makes of what: segments from `first` (inclusive) to `to` (exclusive). */
+interface Stretch {
+  readonly first: number;
+  readonly to: number;
+  readonly encoder: VideoEncoder;
+  readonly fed: { readonly input: AsyncIterable<Uint8Array>; readonly job?: BurnInJob };
+}
+
 /**
  * H.264 in one quality of the ladder.
  * Invariant: while `#encoders` is 1, all runs have written the same initialization segment, `#init`. When one writes another, because hardware failed and software
@@ -156,13 +166,15 @@ export interface VideoQuality {
 export class TranscodedVideo extends TranscodedRendition {
   readonly contentType = 'video/mp4';
   readonly #quality: VideoQuality;
+  readonly #burnIn: BurnIn | undefined;
   #init: Uint8Array | undefined;
   #encoders = 1;
   #hardware = false;
 
-  constructor(name: string, track: Track, quality: VideoQuality, shop: Workshop) {
+  constructor(name: string, track: Track, quality: VideoQuality, shop: Workshop, burnIn?: BurnIn) {
     super(name, track, shop);
     this.#quality = quality;
+    this.#burnIn = burnIn;
   }
 
   get codec(): string {
@@ -188,7 +200,8 @@ export class TranscodedVideo extends TranscodedRendition {
   }
 
   protected override get storedAs(): string {
-    return this.#encoders === 1 ? this.name : `${this.name}-${this.#encoders}`;
+    const name = this.#burnIn === undefined ? this.name : `${this.name}+${this.#burnIn.name}`;
+    return this.#encoders === 1 ? name : `${name}-${this.#encoders}`;
   }
 
   protected override keeps(bytes: Uint8Array): boolean {
@@ -206,11 +219,24 @@ export class TranscodedVideo extends TranscodedRendition {
   }
 
   protected async *make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { encoders } = this.shop;
+    for (let n = first; n < this.segments.length; ) {
+      const to = this.#burnIn?.stretchEnd(this.segments, n, n === first) ?? this.segments.length;
+      yield* this.#stretch(n, to, signal);
+      n = to;
+    }
+  }
+
+  /** One FFmpeg, for the segments from `first` (inclusive) to `to` (exclusive). */
+  async *#stretch(first: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { encoders, source, index } = this.shop;
     const encoder = await encoders.current(signal);
     if (encoder.name !== 'software') this.#hardware = true;
+    const start = { track: this.track, index, time: (this.segments[first] as TimelineSegment).start };
+    const until = this.segments[to]?.start ?? this.shop.timeline.duration;
+    await using subtitles = await this.#burnIn?.begin(start, until, signal);
+    const fed = subtitles ?? { input: videoFeed(source, start, signal) };
     try {
-      yield* this.#encode(first, encoder, signal);
+      yield* this.#encode({ first, to, encoder, fed }, signal);
     } catch (error) {
       if (!signal.aborted && error instanceof AppError && error.code === 'transcode-failed')
         encoders.turnOff(encoder, error);
@@ -218,12 +244,13 @@ export class TranscodedVideo extends TranscodedRendition {
     }
   }
 
-  async *#encode(first: number, encoder: VideoEncoder, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { source, index, ffmpeg } = this.shop;
+  async *#encode({ first, to, encoder, fed }: Stretch, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { ffmpeg } = this.shop;
     const { plan: picture, ...quality } = this.#quality;
-    const boundaries = this.segments.slice(first).map(({ start }) => start);
-    const input = videoFeed(source, this.track, index, boundaries[0] as number, signal);
-    const args = videoArguments({ ...quality, boundaries, picture, encoder });
+    const { input, job } = fed;
+    // The one at which it ends too: it takes a key frame to tell the length of what precedes it.
+    const boundaries = this.segments.slice(first, to + 1).map(({ start }) => start);
+    const args = videoArguments({ ...quality, boundaries, picture, encoder, ...(job && { burnIn: job }) });
     let n = first;
     let init: Uint8Array = new Uint8Array(0);
     for await (const part of fragments(transcode({ ffmpeg, args, input, signal, graceMs: GRACE_MS }))) {
@@ -239,6 +266,7 @@ export class TranscodedVideo extends TranscodedRendition {
         throw new AppError('transcode-failed', `Segment ${n} has no frames: the next one is at ${at.toFixed(3)} s.`);
       yield this.#encoders === 1 ? part.bytes : Buffer.concat([init, part.bytes]);
       n += 1;
+      if (n === to && to < this.segments.length) return;
     }
     this.assertWhole(n);
   }

@@ -1,10 +1,11 @@
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import { planPicture } from '../ffmpeg/picture.ts';
-import { fitPicture, type Rung, rungsFor, subdivide } from '../hls/ladder.ts';
+import { fitPicture, type Rung, rungsFor, rungsUpTo, subdivide } from '../hls/ladder.ts';
 import { h264Level } from '../media/codecs/h264-level.ts';
 import { canFeed } from '../media/feed/feed.ts';
 import type { KeyframeIndex, Track } from '../media/types.ts';
+import type { BurnIn } from './burn-in.ts';
 import type { Opened } from './copied.ts';
 import { uprightSize } from './rendition.ts';
 import type { RunPool } from './run-pool.ts';
@@ -31,6 +32,8 @@ export interface Transcoding {
   readonly loudness: number;
   readonly pool: RunPool;
   readonly store: SegmentStore;
+  /** Where temporary folders are made. */
+  readonly folder: string;
 }
 
 /** The transcoded renditions of a source: the ladder of its video, and AAC of its audio tracks. */
@@ -41,24 +44,10 @@ export async function transcodedRenditions(
   const capabilities = await transcoding.capabilities;
   const ffmpeg = capabilities.ffmpeg?.path;
   if (ffmpeg === undefined) return [];
-  const { encoders, pool, store } = transcoding;
-  const { opened: source, identity, index } = material;
-  const shop: Workshop = {
-    source,
-    identity,
-    index,
-    timeline: subdivide(source.timeline),
-    ffmpeg,
-    encoders,
-    pool,
-    store,
-  };
-  const { info } = source;
-  const video = info.tracks.find(({ id }) => id === info.videoTrackId);
-  const videos =
-    video?.video && capabilities.canTranscodeVideo && canFeed(video)
-      ? ladder(video, capabilities, shop, material.peakBitRate)
-      : [];
+  const shop = workshop(material, transcoding, ffmpeg);
+  const { info } = material.opened;
+  const video = transcodableVideo(material, capabilities);
+  const videos = video ? ladder({ video, capabilities, shop, peakBitRate: material.peakBitRate }) : [];
   const tracks = capabilities.canTranscodeAudio
     ? info.tracks.filter((track) => track.type === 'audio' && canFeed(track))
     : [];
@@ -96,6 +85,32 @@ function audioRenditions(track: Track, shop: Workshop, target: number | undefine
   ];
 }
 
+function workshop(material: Material, { encoders, pool, store }: Transcoding, ffmpeg: string): Workshop {
+  const { opened: source, identity, index } = material;
+  return { source, identity, index, timeline: subdivide(source.timeline), ffmpeg, encoders, pool, store };
+}
+
+/** The played video, if it can be transcoded. */
+export function transcodableVideo({ opened }: Material, capabilities: Capabilities): Track | undefined {
+  const { tracks, videoTrackId } = opened.info;
+  const video = tracks.find(({ id }) => id === videoTrackId);
+  return video?.video && capabilities.ffmpeg && capabilities.canTranscodeVideo && canFeed(video) ? video : undefined;
+}
+
+/** The ladder of a video with subtitles in its picture, from the best; there is no original of it. */
+export function burntInLadder(
+  material: Material,
+  transcoding: Transcoding,
+  capabilities: Capabilities,
+  burnIn: BurnIn,
+): TranscodedVideo[] {
+  const video = transcodableVideo(material, capabilities);
+  const ffmpeg = capabilities.ffmpeg?.path;
+  if (video === undefined || ffmpeg === undefined) return [];
+  const shop = workshop(material, transcoding, ffmpeg);
+  return ladder({ video, capabilities, shop, peakBitRate: material.peakBitRate, burnIn });
+}
+
 /**
  * Most bits per second of one rung. A copy of a picture needs no more than the picture itself, less still where it is smaller: else players
  * would find the re-encoded variant heavier than the original. Codecs newer than H.264 need fewer bits for the same picture.
@@ -106,14 +121,22 @@ function rungBitRate(rung: Rung, lines: number, codec: string, peakBitRate: numb
   return Math.round(Math.min(rung.maxBitRate, Math.max(LEAST_BIT_RATE, worth * share)));
 }
 
-function ladder(track: Track, capabilities: Capabilities, shop: Workshop, peakBitRate: number): TranscodedVideo[] {
+interface LadderOptions {
+  readonly video: Track;
+  readonly capabilities: Capabilities;
+  readonly shop: Workshop;
+  readonly peakBitRate: number;
+  readonly burnIn?: BurnIn;
+}
+
+function ladder({ video: track, capabilities, shop, peakBitRate, burnIn }: LadderOptions): TranscodedVideo[] {
   const video = track.video as NonNullable<Track['video']>;
   const [width, height] = uprightSize(video);
   if (!(width > 0 && height > 0)) return [];
   const start = (track.startTime ?? shop.source.info.startTime) - shop.source.info.startTime;
   const plan = planPicture({ ...track, video }, start, capabilities.filters);
   const lines = Math.min(width, height);
-  return rungsFor(lines).map((rung) => {
+  return (burnIn ? rungsUpTo(lines) : rungsFor(lines)).map((rung) => {
     const maxBitRate = rungBitRate(rung, lines, track.codec, peakBitRate);
     const size = fitPicture(width, height, rung.lines);
     const level = h264Level(size.width, size.height, plan.frameRate ?? 60, maxBitRate);
@@ -124,6 +147,6 @@ function ladder(track: Track, capabilities: Capabilities, shop: Workshop, peakBi
       plan,
       codec: `avc1.6400${level.toString(16).padStart(2, '0')}`,
     };
-    return new TranscodedVideo(rung.name, track, quality, shop);
+    return new TranscodedVideo(rung.name, track, quality, shop, burnIn);
   });
 }

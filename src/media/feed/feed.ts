@@ -29,6 +29,8 @@ const DOC_TYPE_VERSION = 0x4287;
 const DOC_TYPE_READ_VERSION = 0x4285;
 const WRITING_APP = 0x5741;
 const TRACK = 1;
+/** Of the pictures that come with a video. */
+export const PICTURE_TRACK = 2;
 const KEY_FRAME = 0x80;
 
 /** Does the feed know the track's codec, and has the track what its decoder must be told beforehand? */
@@ -38,9 +40,10 @@ export function canFeed(track: Track): boolean {
 
 /**
  * What comes before the clusters: EBML header, the start of a Segment of unknown size, Info and Tracks.
+ * @param withPictures a second track, `PICTURE_TRACK`, has display sets of PGS.
  * @throws Error when the track can't be fed.
  */
-export function feedHeader(track: Track): Uint8Array {
+export function feedHeader(track: Track, withPictures = false): Uint8Array {
   const codec = fedCodec(track);
   if (!codec) throw new Error(`No feed for ${track.codec}: ask canFeed first.`);
   const type = { video: TYPE_VIDEO, audio: TYPE_AUDIO, subtitle: TYPE_SUBTITLE }[track.type];
@@ -60,8 +63,19 @@ export function feedHeader(track: Track): Uint8Array {
         ...(track.type === 'video' ? videoElements(track) : []),
         ...(track.type === 'audio' ? [audioElement(track, codec.bitDepth)] : []),
       ),
+      ...(withPictures ? [pictureTrack()] : []),
     ),
   ]);
+}
+
+function pictureTrack(): Uint8Array {
+  return master(
+    ID.TrackEntry,
+    uint(ID.TrackNumber, PICTURE_TRACK),
+    uint(ID.TrackUID, PICTURE_TRACK),
+    uint(ID.TrackType, TYPE_SUBTITLE),
+    text(ID.CodecID, 'S_HDMV/PGS'),
+  );
 }
 
 /** Rotation is left out: FFmpeg's versions differ in heeding it, so who wants it says it. */
@@ -112,13 +126,13 @@ function audioElement(track: Track, bitDepth: number | undefined): Uint8Array {
  * microseconds. Matroska has no times below 0, so packets before `startTime` get 0: to keep such times, pass a `startTime` that is
  * earlier by L seconds and give FFmpeg `-itsoffset -L` before the input.
  */
-export function feedCluster(packets: readonly Packet[], startTime: number): Uint8Array {
+export function feedCluster(packets: readonly Packet[], startTime: number, track = TRACK): Uint8Array {
   const ticks = packets.map(({ pts }) => Math.max(0, Math.round((pts - startTime) * TICKS_PER_SECOND)));
   const parts: Uint8Array[] = [];
   for (let from = 0; from < packets.length; ) {
     const to = clusterEnd(ticks, from);
     const base = clusterTime(ticks, from, to);
-    pushCluster(parts, packets, ticks, from, to, base);
+    pushCluster(parts, packets, ticks, { from, to, base, track });
     from = to;
   }
   return concatBytes(parts);
@@ -151,9 +165,7 @@ function pushCluster(
   parts: Uint8Array[],
   packets: readonly Packet[],
   ticks: readonly number[],
-  from: number,
-  to: number,
-  base: number,
+  { from, to, base, track }: { from: number; to: number; base: number; track: number },
 ): void {
   const timestamp = uint(ID.Timestamp, base);
   let size = timestamp.length;
@@ -169,7 +181,7 @@ function pushCluster(
     parts.push(
       idBytes(ID.SimpleBlock),
       sizeBytes(BLOCK_HEADER + packet.data.length),
-      Uint8Array.of(0x80 | TRACK, relative[0] ?? 0, relative[1] ?? 0, packet.key ? KEY_FRAME : 0),
+      Uint8Array.of(0x80 | track, relative[0] ?? 0, relative[1] ?? 0, packet.key ? KEY_FRAME : 0),
       packet.data,
     );
   }
