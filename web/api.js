@@ -15,6 +15,7 @@
  * @property {string} [delivery] `copied`, `transcoded`, `converted` or `omitted`.
  * @property {string} [reason] Why it is not copied, in words.
  * @property {string[]} [renditions] Which show it.
+ * @property {string[]} [subtitles] How a subtitle track is offered: `webvtt`, `burn-in`.
  * @property {string} [codecString] RFC 6381.
  * @property {number} [width]
  * @property {number} [height]

@@ -1,11 +1,11 @@
 import { byId, setIcon, setLabel } from './dom.js';
-import { clock, language } from './format.js';
+import { clock } from './format.js';
 import { handleKey } from './keys.js';
 import { Menu } from './menu.js';
 import { audioItems, qualityItems, qualityLabel } from './quality-menu.js';
 import { canFullScreen, canPictureInPicture, toggleFullScreen, togglePictureInPicture } from './screen.js';
 import { Scrubber } from './scrubber.js';
-import { chooseSubtitles, toggledSubtitles } from './subtitle-tracks.js';
+import { hasSubtitles, subtitleItems, toggleSubtitles } from './subtitle-menu.js';
 
 /**
  * @typedef {import('./playback.js').Playback} Playback
@@ -55,7 +55,9 @@ export class Controls {
     this.#bindVideo();
     this.#bindPointer();
     new Menu(this.#audioButton, byId('audio-menu', HTMLDivElement), () => this.#audioItems());
-    new Menu(this.#subtitleButton, byId('subtitle-menu', HTMLDivElement), () => this.#subtitleItems());
+    new Menu(this.#subtitleButton, byId('subtitle-menu', HTMLDivElement), () =>
+      subtitleItems(playback, (words) => this.#tell(words)),
+    );
     new Menu(this.#qualityButton, byId('quality-menu', HTMLDivElement), () => this.#qualityItems());
     new Menu(this.#speedButton, byId('speed-menu', HTMLDivElement), () => this.#speedItems());
     document.addEventListener('keydown', (event) => this.#key(event));
@@ -80,12 +82,13 @@ export class Controls {
   setInfo(info) {
     this.scrubber.setChapters(info.chapters ?? []);
     if (!Number.isFinite(this.#video.duration) && info.durationSeconds) this.scrubber.setDuration(info.durationSeconds);
+    this.mirrorTracks();
     this.#mirrorTime();
   }
 
   /** The buttons are there when there is a choice. */
   mirrorTracks() {
-    this.#subtitleButton.hidden = (this.#playback.hls?.subtitleTracks.length ?? 0) === 0;
+    this.#subtitleButton.hidden = !hasSubtitles(this.#playback);
     const { qualities } = this.#playback;
     this.#audioButton.hidden = qualities.tracks.length < 2;
     this.#qualityButton.hidden = qualities.list.length < 2;
@@ -232,6 +235,15 @@ export class Controls {
     this.wake();
   }
 
+  /**
+   * One word flashes; a sentence stays for as long as it takes to read.
+   * @param {string} words
+   */
+  #tell(words) {
+    if (words.includes('. ')) this.#playback.tell(words);
+    else this.#say(words);
+  }
+
   /** @param {string} words */
   #say(words) {
     clearTimeout(this.#flashTimer);
@@ -324,40 +336,6 @@ export class Controls {
   }
 
   /** @returns {import('./menu.js').MenuItem[]} */
-  #subtitleItems() {
-    const { hls } = this.#playback;
-    if (hls === undefined) return [];
-    const off = { label: 'Off', checked: hls.subtitleTrack < 0, choose: () => this.#showSubtitles(-1) };
-    const items = hls.subtitleTracks.map((track, at) => {
-      const label = language(track.lang) ?? track.name;
-      const notes = [track.name === label ? undefined : track.name, track.forced ? 'forced' : undefined];
-      const note = notes.filter((part) => part !== undefined).join(', ');
-      return {
-        label,
-        note: note || undefined,
-        checked: at === hls.subtitleTrack,
-        choose: () => this.#showSubtitles(at),
-      };
-    });
-    return [off, ...items];
-  }
-
-  /** @param {number} at position among the tracks, -1 for none */
-  #showSubtitles(at) {
-    const { hls } = this.#playback;
-    if (hls === undefined) return;
-    chooseSubtitles(hls, at);
-    const track = hls.subtitleTracks[at];
-    this.#say(track === undefined ? 'Subtitles off' : `Subtitles: ${language(track.lang) ?? track.name}`);
-  }
-
-  #toggleSubtitles() {
-    const { hls } = this.#playback;
-    if (hls === undefined || hls.subtitleTracks.length === 0) return this.#say('No subtitles');
-    this.#showSubtitles(toggledSubtitles(hls));
-  }
-
-  /** @returns {import('./menu.js').MenuItem[]} */
   #speedItems() {
     return SPEEDS.map((speed) => ({
       label: speed === 1 ? 'Normal' : `${speed}×`,
@@ -403,7 +381,7 @@ export class Controls {
     full: () => toggleFullScreen(this.#root, this.#video),
     pictureInPicture: () => togglePictureInPicture(this.#video),
     nextAudio: () => this.#nextAudio(),
-    subtitles: () => this.#toggleSubtitles(),
+    subtitles: () => toggleSubtitles(this.#playback, (words) => this.#tell(words)),
     panel: () => this.#panel.toggle(),
     help: () => this.#help.showModal(),
     escape: () => {

@@ -88,6 +88,8 @@ const CODECS = {
   webvtt: 'WebVTT',
   mov_text: 'Timed text',
   hdmv_pgs_subtitle: 'PGS',
+  dvd_subtitle: 'VobSub',
+  dvb_subtitle: 'DVB',
 };
 
 /**

@@ -9,7 +9,7 @@ import {
 } from './api.js';
 import { answeredProblem, describeCodecs, describeError, describeProblem } from './failures.js';
 import { Metrics } from './metrics.js';
-import { Qualities } from './qualities.js';
+import { Qualities, sourceIndex } from './qualities.js';
 import { restoreSubtitles } from './subtitle-tracks.js';
 import Hls from './vendor/hls.mjs';
 
@@ -50,6 +50,10 @@ export class Playback {
   session = /** @type {Session | undefined} */ (undefined);
   info = /** @type {SessionInfo | undefined} */ (undefined);
   source = '';
+  /** Index of the subtitle track that the server draws into the picture. */
+  burnIn = /** @type {number | undefined} */ (undefined);
+  /** The one before it was turned off. */
+  lastBurnIn = /** @type {number | undefined} */ (undefined);
   metrics = new Metrics();
   qualities = new Qualities();
 
@@ -68,27 +72,72 @@ export class Playback {
    * @param {string} source
    * @param {number} at seconds
    * @param {boolean} [paused] start without playing
+   * @param {number} [burnIn] index of the subtitle track that is to be drawn into the picture
    */
-  async open(source, at, paused = false) {
+  async open(source, at, paused = false, burnIn = undefined) {
     this.close();
-    const attempt = new AbortController();
-    this.#attempt = attempt;
+    if (source !== this.source) this.lastBurnIn = undefined;
     this.source = source;
-    this.#position = at;
-    this.#paused = paused;
-    this.metrics = new Metrics();
-    this.metrics.watch(this.#video, attempt.signal);
-    if (Hls.isSupported()) this.hls = this.#attach(at);
-    if (!paused && this.hls !== undefined) this.play();
+    this.burnIn = burnIn;
+    const attempt = this.#begin(at, paused);
     try {
       const session = await createSession(source);
       if (attempt.signal.aborted) return deleteSession(session.id);
       this.session = session;
-      this.#load(session.streamUrl, at, paused);
+      this.#load(this.#streamUrl(session), at, paused);
       await this.refresh();
     } catch (error) {
       if (!attempt.signal.aborted) this.#fail(describeProblem(error));
     }
+  }
+
+  /**
+   * Goes on in the same session at the same place, with this subtitle track drawn into the picture, or with none.
+   * @param {number | undefined} index
+   */
+  burnInSubtitles(index) {
+    const { session, position } = this;
+    const { paused, playbackRate } = this.#video;
+    if (session === undefined || index === this.burnIn) return;
+    const track = sourceIndex(this.qualities.playedTrack);
+    this.lastBurnIn = index ?? this.burnIn;
+    this.burnIn = index;
+    this.#unload();
+    this.#begin(position, paused, track);
+    this.#video.playbackRate = playbackRate;
+    this.#load(this.#streamUrl(session), position, paused);
+  }
+
+  /**
+   * A line over the picture.
+   * @param {string} words
+   */
+  tell(words) {
+    this.#on.notice(words);
+  }
+
+  /**
+   * Makes the player ready for a playlist.
+   * @param {number} at seconds
+   * @param {boolean} paused
+   * @param {number} [track] the source's audio track to begin with
+   */
+  #begin(at, paused, track) {
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    this.#position = at;
+    this.#paused = paused;
+    this.metrics = new Metrics();
+    this.metrics.watch(this.#video, attempt.signal);
+    if (Hls.isSupported()) this.hls = this.#attach(at, track);
+    if (!paused && this.hls !== undefined) this.play();
+    return attempt;
+  }
+
+  /** @param {Session} session */
+  #streamUrl({ streamUrl }) {
+    if (this.burnIn === undefined) return streamUrl;
+    return `${streamUrl}${streamUrl.includes('?') ? '&' : '?'}subtitle=${this.burnIn}`;
   }
 
   /** Fetches the session's info again; a session that failed says why in it. */
@@ -133,7 +182,9 @@ export class Playback {
    * @param {number} [at] seconds; where it was, when left out
    */
   retry(at = this.position) {
-    return this.open(this.source, at);
+    // What never showed a picture with these subtitles may show one without.
+    const burnIn = this.metrics.firstFrame === undefined ? undefined : this.burnIn;
+    return this.open(this.source, at, false, burnIn);
   }
 
   /** Seconds: where it is, or where it was meant to start while there is no picture yet. */
@@ -142,19 +193,27 @@ export class Playback {
   }
 
   #detach() {
+    this.#unload();
+    this.session = undefined;
+    this.info = undefined;
+  }
+
+  /** Empties the player; the session stays. */
+  #unload() {
     this.#attempt.abort();
     this.hls?.destroy();
     this.hls = undefined;
-    this.session = undefined;
-    this.info = undefined;
     this.#recoveries = [];
     this.#setLost(false);
     this.#video.removeAttribute('src');
     this.#video.load();
   }
 
-  /** @param {number} at */
-  #attach(at) {
+  /**
+   * @param {number} at
+   * @param {number} [track]
+   */
+  #attach(at, track) {
     const qualities = new Qualities();
     this.qualities = qualities;
     const hls = new Hls({
@@ -181,7 +240,7 @@ export class Playback {
     hls.on(Hls.Events.ERROR, (_event, data) => this.#error(data));
     hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#on.tracks());
     hls.on(Hls.Events.AUDIO_TRACK_SWITCHED, () => this.#on.tracks());
-    qualities.attach(hls);
+    qualities.attach(hls, track);
     hls.on(Hls.Events.LEVEL_SWITCHED, () => this.#on.tracks());
     hls.on(Hls.Events.MANIFEST_PARSED, () => restoreSubtitles(hls));
     hls.on(Hls.Events.SUBTITLE_TRACKS_UPDATED, () => this.#on.tracks());
@@ -276,7 +335,7 @@ export class Playback {
     const now = performance.now();
     if (this.#reopened > 0 && now - this.#reopened < 10_000) return this.#fail(describeProblem(problem));
     this.#reopened = now;
-    void this.open(this.source, this.position, this.#video.paused);
+    void this.open(this.source, this.position, this.#video.paused, this.burnIn);
   }
 
   /** @param {ErrorData} data */

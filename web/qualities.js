@@ -100,11 +100,14 @@ export class Qualities {
     };
   }
 
-  /** @param {Hls} hls not yet loading */
-  attach(hls) {
+  /**
+   * @param {Hls} hls not yet loading
+   * @param {number} [track] the source's audio track to begin with, instead of the default
+   */
+  attach(hls, track) {
     this.#hls = hls;
     this.#group = undefined;
-    this.#track = undefined;
+    this.#track = track;
     hls.on(Hls.Events.MANIFEST_PARSED, () => this.#parsed(hls));
     hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#keepTrack());
   }
@@ -112,7 +115,8 @@ export class Qualities {
   /** @param {Hls} hls */
   #parsed(hls) {
     const tracks = hls.allAudioTracks;
-    const track = preferred(tracks, sourceIndex(tracks.find((one) => one.default) ?? tracks[0]));
+    const wantedTrack = this.#track ?? sourceIndex(tracks.find((one) => one.default) ?? tracks[0]);
+    const track = preferred(tracks, wantedTrack);
     this.#track = sourceIndex(track);
     this.#group = track?.groupId;
     for (const level of hls.levels) {

@@ -71,6 +71,15 @@ export function chooseSubtitles(hls, at) {
 }
 
 /**
+ * For the next time a playlist is loaded: the track with this language and name, or none.
+ * @param {string} [lang]
+ * @param {string} [name]
+ */
+export function rememberSubtitles(lang, name = '') {
+  remember({ on: lang !== undefined, lang: lang ?? remembered()?.lang ?? '', name });
+}
+
+/**
  * Where `c` leads from here: off, or to the track that was shown last.
  * @param {Hls} hls
  * @returns {number}
