@@ -16,6 +16,7 @@
  * @property {string} [reason] Why it is not copied, in words.
  * @property {string[]} [renditions] Which show it.
  * @property {string[]} [subtitles] How a subtitle track is offered: `webvtt`, `burn-in`.
+ * @property {string[]} [ignoredFonts] Fonts of the source that are not used for it, a sentence each.
  * @property {string} [codecString] RFC 6381.
  * @property {number} [width]
  * @property {number} [height]

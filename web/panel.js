@@ -80,7 +80,7 @@ export class Panel {
       ['Size', info?.fileSize ? size(info.fileSize) : undefined],
       ['Chapters', info?.chapters?.length ? String(info.chapters.length) : undefined],
     ]);
-    const tracks = (info?.availableStreams ?? []).map((stream) => trackRow(stream, this.#playback.qualities));
+    const tracks = (info?.availableStreams ?? []).map((stream) => trackRow(stream, this.#playback));
     this.#body.replaceChildren(make('h3', undefined, 'Source'), facts(source));
     if (tracks.length > 0) this.#body.append(make('h3', undefined, 'Tracks'), ...tracks);
     this.#body.append(this.#live);
@@ -148,10 +148,10 @@ function playing({ current, playedTrack }) {
 
 /**
  * @param {StreamInfo} stream
- * @param {import('./qualities.js').Qualities} qualities
+ * @param {Playback} playback
  */
-function trackRow(stream, qualities) {
-  const { left, words } = delivery(stream, qualities);
+function trackRow(stream, { qualities, burnIn }) {
+  const { left, words } = burntIn(stream, burnIn) ?? delivery(stream, qualities);
   const row = make('div', left ? 'track omitted' : 'track');
   const kind = /** @type {Record<string, string>} */ ({ video: 'Video', audio: 'Audio', subtitle: 'Subtitles' });
   row.append(make('b', undefined, `${kind[stream.type] ?? stream.type}: ${codecName(stream.codec)}`));
@@ -159,6 +159,21 @@ function trackRow(stream, qualities) {
   if (details !== '') row.append(make('p', undefined, details));
   if (words !== '') row.append(make('p', 'delivery', words));
   return row;
+}
+
+/**
+ * How it gets a track that is drawn into the picture, or can only be so, or the picture into which one is drawn.
+ * @param {StreamInfo} stream
+ * @param {number | undefined} burnIn
+ * @returns {{ left: boolean, words: string } | undefined} undefined when drawing has no part in it
+ */
+function burntIn({ type, index, delivery, subtitles = [], ignoredFonts = [] }, burnIn) {
+  if (type === 'video' && burnIn !== undefined && delivery !== 'omitted')
+    return { left: false, words: 'Transcoded, to draw the subtitles into it' };
+  if (type !== 'subtitle' || !subtitles.includes('burn-in')) return undefined;
+  if (index === burnIn) return { left: false, words: ['Drawn into the picture', ...ignoredFonts].join('. ') };
+  if (subtitles.includes('webvtt')) return undefined;
+  return { left: false, words: 'Drawn into the picture when chosen' };
 }
 
 /**

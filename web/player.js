@@ -24,7 +24,10 @@ let noticeTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (unde
 
 const playback = new Playback(video, {
   info: showInfo,
-  tracks: () => controls.mirrorTracks(),
+  tracks: () => {
+    controls.mirrorTracks();
+    panel.draw();
+  },
   failed: showFailure,
   notice: (words) => say(words, 9000),
   connection: (lost) => {

@@ -51,6 +51,8 @@ Filters:
  ... format            V->V       Convert the input video.
  ..C scale             V->V       Scale the input video size.
 ${VIDEO_FILTERS.map((name) => ` TSC ${name.padEnd(17)} V->V       Something.`).join('\n')}
+ TSC overlay           VV->V      Overlay a video source on top of the input.
+ ... subtitles         V->V       Render text subtitles onto input video using the libass library.
  TSC trim              V->V       Pick one continuous section from the input, drop the rest.
  ... abuffer           |->A       Buffer audio frames.
 X`,
@@ -88,6 +90,7 @@ describe('detectCapabilities', () => {
     const found = await detectCapabilities({ ffmpeg: { pathEntries }, ffprobe: { pathEntries } }, never);
     assert.deepEqual(found.missing, []);
     assert.ok(found.canTranscodeVideo && found.canTranscodeAudio);
+    assert.ok(found.canBurnInPictures && found.canBurnInText);
     assert.match(found.ffmpeg?.version ?? '', /\d/);
     assert.match(found.ffprobe?.path ?? '', /^\/.*ffprobe$/);
     for (const name of ['libx264', 'aac', 'mpeg4']) assert.ok(found.encoders.has(name), name);
@@ -109,7 +112,10 @@ describe('detectCapabilities', () => {
     const found = await detect(path);
     assert.deepEqual(found.ffmpeg, { path, version: '7.1.2-static' });
     assert.deepEqual([...found.encoders], ['libx264', 'aac']);
-    assert.deepEqual([...found.filters], ['aresample', 'format', 'scale', ...VIDEO_FILTERS, 'trim', 'abuffer']);
+    assert.deepEqual(
+      [...found.filters],
+      ['aresample', 'format', 'scale', ...VIDEO_FILTERS, 'overlay', 'subtitles', 'trim', 'abuffer'],
+    );
     assert.deepEqual([...found.muxers], ['adts', 'mp4']);
     assert.deepEqual(
       [...found.demuxers],
@@ -137,6 +143,18 @@ describe('detectCapabilities', () => {
       `${path} lacks what transcoding video needs: the encoder libx264, the demuxer mp4, the demuxer matroska.`,
       NO_PROBE,
     ]);
+  });
+
+  it('says in one line what burning in lacks', async () => {
+    const lines = [' ..C scale V->V x', ' TSC trim V->V x', ' ... format V->V x', ' ... aresample A->A x'];
+    const path = fake({ filters: `printf '${[...lines, ' TSC overlay VV->V x', ''].join('\\n')}'` });
+    const found = await detect(path);
+    assert.ok(found.canTranscodeVideo && found.canBurnInPictures);
+    assert.equal(found.canBurnInText, false);
+    const lacks = `${path} lacks what burning in subtitles needs: the filter subtitles (libass), for text.`;
+    assert.deepEqual(found.missing, [lacks, NO_PROBE]);
+    const neither = await detect(fake({ filters: `printf '${[...lines, ''].join('\\n')}'` }));
+    assert.equal(neither.canBurnInPictures || neither.canBurnInText, false);
   });
 
   const versions: readonly (readonly [version: string, library: string, good: boolean])[] = [

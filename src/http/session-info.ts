@@ -49,7 +49,9 @@ function mediaFields(session: Session, presentation: Presentation): Partial<Sess
       endTime: Math.max(0, endTime - info.startTime),
       title,
     })),
-    availableStreams: info.tracks.map((track) => streamInfo(track, presentation.renditionsFor(session.request), presentation)),
+    availableStreams: info.tracks.map((track) =>
+      streamInfo(track, presentation.renditionsFor(session.request), presentation),
+    ),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Packet } from '../media/types.ts';
 import type { CutPackets } from './cut-packets.ts';
 
 /** Seconds before its start in which a run looks for what is still on the screen. Over a network they cost their bytes. */
-const LOOK_BACK_SECONDS = { local: 60, remote: 18 };
+const LOOK_BACK_SECONDS = { local: 30, remote: 12 };
 
 interface DisplayTrackOptions {
   readonly packets: CutPackets;

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -256,6 +256,37 @@ describe('subtitles burnt in', { timeout: 300_000 }, () => {
     assert.deepEqual([status, code], [400, 'bad-request']);
     assert.match(String(detail), /360p/);
     assert.deepEqual((await problem('999p/playlist.m3u8?subtitle=0')).slice(0, 2), [404, 'variant-not-found']);
+  });
+
+  test('an FFmpeg that cannot burn in says which part it lacks', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'raffi-lame-'));
+    try {
+      const lame = join(folder, 'ffmpeg');
+      const lists = `case " $* " in *" -filters "*) ffmpeg "$@" | grep -vE ' (subtitles|ass|overlay) ';; *) exec ffmpeg "$@";; esac`;
+      await writeFile(lame, `#!/bin/sh\n${lists}\n`, { mode: 0o700 });
+      await using other = await startTestServer({ RAFFI_FFMPEG_BIN: lame });
+      const capabilities = (await other.json<{ burnIn: unknown; missing: string[] }>('/capabilities')).body;
+      assert.deepEqual(capabilities.burnIn, { pictures: false, text: false });
+      assert.equal(capabilities.missing.length, 1);
+      for (const [name, filter] of [
+        ['PGS in Matroska', 'overlay'],
+        ['ASS with its font', 'subtitles'],
+      ] as const) {
+        const id = await other.create({ source: await (MEDIA[name] as () => Promise<string>)() });
+        const { status, body } = await other.json<{ code: string; detail: string }>(
+          `/sessions/${id}/stream.m3u8?subtitle=0`,
+        );
+        assert.deepEqual([status, body.code], [501, 'burn-in-unavailable']);
+        assert.match(body.detail, new RegExp(`track 0 cannot be burnt in: this FFmpeg lacks the filter ${filter}`));
+        assert.equal((await other.get(`/sessions/${id}/stream.m3u8`)).status, 200);
+        const info = (await other.json<{ availableStreams: StreamInfo[] }>(`/sessions/${id}`)).body.availableStreams;
+        const stream = info.find(({ type }) => type === 'subtitle');
+        assert.equal(stream?.subtitles?.includes('burn-in'), false);
+        if (stream?.delivery === 'omitted') assert.match(stream.reason ?? '', /lacks the filter overlay/);
+      }
+    } finally {
+      await rm(folder, { recursive: true });
+    }
   });
 
   test('the session tells how each subtitle track is offered', async () => {

@@ -9,6 +9,7 @@ interface Answer {
   readonly ffprobe: { readonly version: string } | null;
   readonly video: boolean;
   readonly audio: boolean;
+  readonly burnIn: { readonly pictures: boolean; readonly text: boolean };
   readonly missing: readonly string[];
 }
 
@@ -21,6 +22,7 @@ describe('GET /capabilities', () => {
     assert.equal(status, 200);
     assert.deepEqual(Object.keys(body).sort(), [
       'audio',
+      'burnIn',
       'encoder',
       'ffmpeg',
       'ffprobe',
@@ -32,6 +34,7 @@ describe('GET /capabilities', () => {
     assert.deepEqual(Object.keys(body.ffprobe ?? {}), ['version']);
     assert.equal(body.video, true);
     assert.equal(body.audio, true);
+    assert.deepEqual(body.burnIn, { pictures: true, text: true });
     assert.deepEqual(body.missing, []);
     const api = (await server.json<{ paths: Record<string, unknown> }>('/openapi.json')).body;
     assert.ok('/capabilities' in api.paths);
