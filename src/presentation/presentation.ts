@@ -163,9 +163,11 @@ export class Presentation implements AsyncDisposable {
 
   multivariantPlaylist(options: PlaylistOptions): string {
     if (this.unplayable) throw this.unplayable;
-    const { audioIndex, firstSegment, quality, subtitle, base } = options;
+    const { audioIndex, firstSegment, subtitle, base } = options;
     const choice = this.renditionsFor(options);
     const all = subtitle === undefined ? choice : this.#withBurntIn(choice, subtitle);
+    // There is no original with subtitles in it: whoever wants nothing else gets the best there is.
+    const quality = subtitle !== undefined && options.quality === 'original' ? undefined : options.quality;
     // A track that ends before a slice begins has no part in it.
     const offered = all.filter(
       (rendition) => isOffered(rendition, quality, all) && this.#from(rendition, firstSegment) >= 0,

@@ -24,12 +24,17 @@ const SHOWN: readonly Shown[] = [
 ];
 const FONT = { name: 'Box.ttf', mimeType: 'application/x-truetype-font', bytes: boxFont('Raffi Box') };
 
+const M2TS = ['-f', 'mpegts', '-mpegts_m2ts_mode', '1', '-muxdelay', '0', '-muxpreload', '0'];
+
 const MEDIA: Record<string, () => Promise<string>> = {
   'PGS in Matroska': () => withPgs(FILM, SHOWN, { width: 1920, height: 1080 }),
   'PGS over open groups of pictures': () => withPgs({ ...FILM, openGop: true }, SHOWN, { width: 1280, height: 720 }),
   'PGS with another start': () =>
     withPgs({ ...FILM, startTime: 5 }, SHOWN.map(later(5)), { width: 1920, height: 1080 }),
   'PGS without an index': () => withPgs(FILM, SHOWN, { width: 1920, height: 1080 }, ['-live', '1']),
+  // The muxer moves the pictures by the two frames that they are reordered by.
+  'PGS in M2TS, a segment a packet': () =>
+    withPgs({ ...FILM, container: 'ts', audio: ['ac3'] }, SHOWN.map(later(0.08)), { width: 1920, height: 1080 }, M2TS),
   'VobSub in Matroska': () => withVobsub(FILM, SHOWN, { width: 720, height: 480 }),
   'ASS with its font': () => withAss(FILM, SHOWN, 'Raffi Box', [FONT]),
 };
