@@ -26,6 +26,8 @@ const FONT = { name: 'Box.ttf', mimeType: 'application/x-truetype-font', bytes: 
 
 const M2TS = ['-f', 'mpegts', '-mpegts_m2ts_mode', '1', '-muxdelay', '0', '-muxpreload', '0'];
 
+const DVB = ['-c:s', 'dvb_subtitle', '-f', 'mpegts', '-muxdelay', '0', '-muxpreload', '0'];
+
 const MEDIA: Record<string, () => Promise<string>> = {
   'PGS in Matroska': () => withPgs(FILM, SHOWN, { width: 1920, height: 1080 }),
   'PGS over open groups of pictures': () => withPgs({ ...FILM, openGop: true }, SHOWN, { width: 1280, height: 720 }),
@@ -94,6 +96,15 @@ describe('subtitles burnt in', { timeout: 300_000 }, () => {
       }
     });
   }
+
+  test('DVB in MPEG-TS', async () => {
+    const film = { ...FILM, container: 'ts', audio: ['mp2'] } as const;
+    const source = await withPgs(film, SHOWN.map(later(0.08)), { width: 720, height: 576 }, DVB);
+    const id = await server.create({ source });
+    const { init, segments } = await fetchRendition(server, `/sessions/${id}/360p/playlist.m3u8?subtitle=0`, 7);
+    // FFmpeg's encoder clears the screen shortly before the next subtitle, and never gives the last one.
+    assertBurntIn(await decodeVideo(init, segments), film, [{ start: 1, end: 33.199 }]);
+  });
 
   test('one run from the beginning to the end', async () => {
     for (const make of [MEDIA['PGS in Matroska'], MEDIA['ASS with its font']]) {

@@ -166,7 +166,7 @@ test('hostile bytes show nothing, throw nothing and bind no memory', () => {
         return changed;
       }),
   );
-  for (const codec of ['hdmv_pgs_subtitle', 'dvd_subtitle']) {
+  for (const codec of ['hdmv_pgs_subtitle', 'dvd_subtitle', 'dvb_subtitle']) {
     const track: Track = { id: 1, type: 'subtitle', index: 0, codec, isDefault: false, isForced: false };
     fc.assert(
       fc.property(fc.array(bytes, { maxLength: 6 }), (packets) => {

@@ -1,11 +1,12 @@
 /** The bitmap subtitles that can be read here, and where their pictures come on the video's. */
 import type { Packet, Track } from '../types.ts';
 import type { Display, DisplayDecoder, DisplayObject, Size } from './display.ts';
+import { DvbDecoder, startsPage } from './dvb.ts';
 import { PgsDecoder, startsEpoch } from './pgs.ts';
 import { VobsubDecoder } from './vobsub.ts';
 
 /** FFmpeg's names of the codecs whose packets are pictures and can be read here. */
-const BITMAP_CODECS: ReadonlySet<string> = new Set(['hdmv_pgs_subtitle', 'dvd_subtitle']);
+const BITMAP_CODECS: ReadonlySet<string> = new Set(['hdmv_pgs_subtitle', 'dvd_subtitle', 'dvb_subtitle']);
 
 export function isBitmapCodec(codec: string): boolean {
   return BITMAP_CODECS.has(codec);
@@ -13,12 +14,14 @@ export function isBitmapCodec(codec: string): boolean {
 
 /** @param picture coded size of the video. */
 export function displayDecoder({ codec, codecPrivate }: Track, picture: Size | undefined): DisplayDecoder {
-  return codec === 'dvd_subtitle' ? new VobsubDecoder(codecPrivate, picture) : new PgsDecoder();
+  if (codec === 'dvd_subtitle') return new VobsubDecoder(codecPrivate, picture);
+  return codec === 'dvb_subtitle' ? new DvbDecoder() : new PgsDecoder();
 }
 
 /** Whether a decoder may begin with this packet: what is shown from it on needs nothing of earlier ones. */
 export function standsAlone(codec: string, { data }: Packet): boolean {
-  return codec !== 'hdmv_pgs_subtitle' || startsEpoch(data);
+  if (codec === 'dvd_subtitle') return true;
+  return codec === 'dvb_subtitle' ? startsPage(data) : startsEpoch(data);
 }
 
 /** Aspect ratios that are so near to each other are the same. */
