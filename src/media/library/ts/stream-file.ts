@@ -5,6 +5,7 @@
 import type { Source } from '../../../source/source.ts';
 import { AudioFramer, parserFor } from './audio-frames.ts';
 import { ClockMap } from './clock-map.ts';
+import { DisplaySets } from './display-sets.ts';
 import { type Framing, walkPackets } from './framing.ts';
 import { type Pes, PesAssembler, TICKS } from './pes.ts';
 import type { StreamKind } from './stream-types.ts';
@@ -235,9 +236,12 @@ export class StreamFile {
     };
     const parse = parserFor(entry.kind.codec);
     const framer = parse && new AudioFramer(parse, this.timeline, (f) => give(f.data, f.ticks, f.duration));
+    const isDisplaySets = entry.kind.codec === 'hdmv_pgs_subtitle';
+    const sets = isDisplaySets && new DisplaySets((data, pes) => give(data, this.timeline.ticks(pes.pts, pes), 0));
     const assemblers = [
       new PesAssembler([entry.pid], (pes) => {
         if (framer) framer.push(pes);
+        else if (sets) sets.push(pes);
         else if (pes.pts !== undefined) give(pes.data, this.timeline.ticks(pes.pts, pes), 0);
       }),
     ];
