@@ -72,7 +72,7 @@ function isShown(number: number, film: NumberedMediaOptions, shown: readonly Sho
   return shown.some(({ start, end }) => time >= start && time < end);
 }
 
-describe('subtitles burnt in', { timeout: 300_000 }, () => {
+describe('subtitles burnt in', { timeout: 900_000 }, () => {
   let server: TestServer;
   before(async () => {
     server = await startTestServer();
