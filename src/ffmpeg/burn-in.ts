@@ -6,8 +6,6 @@ export type BurnInJob =
       readonly kind: 'pictures';
       /** What their pictures are placed on; it is stretched over the video's. */
       readonly canvas: { readonly width: number; readonly height: number };
-      /** Of the encoded video. */
-      readonly matrix: 'bt601' | 'bt709';
     }
   | {
       readonly kind: 'text';
@@ -31,7 +29,7 @@ export function burnInOptions(job: BurnInJob | undefined): string[] {
   return job?.kind === 'pictures' ? ['-canvas_size', `${job.canvas.width}x${job.canvas.height}`] : [];
 }
 
-/** The filters of the video, and what is mapped. @param before what makes the picture as large as it will be. @param after what the encoder needs. */
+/** The filters of the video, and what is mapped. @param before what makes BT.709 of the size that it will have. @param after what the encoder needs. */
 export function burnInFilter(
   before: readonly string[],
   after: readonly string[],
@@ -40,9 +38,9 @@ export function burnInFilter(
 ): string[] {
   if (job.kind === 'text') {
     const text = `subtitles=filename=${escaped(job.file)}:fontsdir=${escaped(job.fonts)}:original_size=${width}x${height}`;
-    return ['-map', '0:v:0', '-vf', [...before, ...after, text].join(',')];
+    return ['-map', '0:v:0', '-vf', [...before, 'format=yuv420p', text, ...after].join(',')];
   }
-  const pictures = `scale=${width}:${height}:flags=bicubic:out_color_matrix=${job.matrix}:out_range=tv,format=yuva420p`;
+  const pictures = `scale=${width}:${height}:flags=bicubic:out_color_matrix=bt709:out_range=tv,format=yuva420p`;
   const graph = [
     `[0:v:0]${before.join(',')},format=yuv420p[video]`,
     `[0:s:0]${pictures}[pictures]`,

@@ -146,7 +146,8 @@ describe('detectCapabilities', () => {
   });
 
   it('says in one line what burning in lacks', async () => {
-    const lines = [' ..C scale V->V x', ' TSC trim V->V x', ' ... format V->V x', ' ... aresample A->A x'];
+    const names = ['scale', 'format', 'trim', 'aresample', ...VIDEO_FILTERS];
+    const lines = names.map((name) => ` ... ${name} V->V x`);
     const path = fake({ filters: `printf '${[...lines, ' TSC overlay VV->V x', ''].join('\\n')}'` });
     const found = await detect(path);
     assert.ok(found.canTranscodeVideo && found.canBurnInPictures);

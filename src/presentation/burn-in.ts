@@ -79,7 +79,7 @@ export class PictureBurnIn implements BurnIn {
       { source: this.#source, start, displays, first: { time: from, data: first.data } },
       signal,
     );
-    const job: BurnInJob = { kind: 'pictures', canvas: first.canvas, matrix: matrixOf(start.track) };
+    const job: BurnInJob = { kind: 'pictures', canvas: first.canvas };
     return { input, job, [Symbol.asyncDispose]: async () => {} };
   }
 }
@@ -267,11 +267,4 @@ function pictureOf({ video, config }: Track): ShownPicture {
   const turned = video?.rotation === 90 || video?.rotation === 270;
   const stored = turned ? { width: codedHeight, height: codedWidth } : { width: codedWidth, height: codedHeight };
   return { stored, shown: { width, height } };
-}
-
-/** Of the encoded picture: what the source says, else what its size lets suppose. HDR becomes BT.709. */
-function matrixOf({ video, config }: Track): 'bt601' | 'bt709' {
-  const matrix = (video?.colour ?? config?.video?.colour)?.matrix;
-  if (matrix === 5 || matrix === 6) return 'bt601';
-  return matrix === 1 || video?.hdr !== 'sdr' || video.height > 576 ? 'bt709' : 'bt601';
 }
