@@ -61,10 +61,14 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
   const folder = tmpdir();
   const diskBytes = config.cacheBytes ?? defaultCacheBytes(folder);
   const store = resources.use(new SegmentStore({ diskBytes, folder, log }));
-  const presentations = new PresentationStore(
-    readerOpener(async () => (await capabilities).ffprobe?.path),
-    { capabilities, encoders, loudness: config.loudness.target, pool: new RunPool(config.maxRuns), store, folder },
-  );
+  const presentations = new PresentationStore(readerOpener(capabilities), {
+    capabilities,
+    encoders,
+    loudness: config.loudness.target,
+    pool: new RunPool(config.maxRuns),
+    store,
+    folder,
+  });
   const sessions = resources.use(
     new SessionStore({
       presentations,

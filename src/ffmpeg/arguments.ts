@@ -1,5 +1,9 @@
-/** FFmpeg's command lines. Everything comes in by stdin, already cut and packaged by us, and goes out by stdout. */
+/**
+ * FFmpeg's command lines. Everything comes in by stdin, already cut and packaged by us, or, where only FFmpeg reads the container, from our loopback
+ * reader; and goes out by stdout.
+ */
 import { type BurnInJob, burnInFilter, burnInOptions } from './burn-in.ts';
+import { loopbackInput } from './loopback-input.ts';
 import type { PicturePlan } from './picture.ts';
 import { AUDIO_RATE, levelFilters, type Mix, mixOptions } from './sound.ts';
 import type { EncodedVideo, VideoEncoder } from './video-encoders.ts';
@@ -7,7 +11,25 @@ import type { EncodedVideo, VideoEncoder } from './video-encoders.ts';
 /** Times are moved this much ahead before FFmpeg compares frames with them, seconds: clocks are rounded, frames are further apart. */
 const EARLY = 0.002;
 
+/** A source whose container FFmpeg reads itself, from our loopback reader. */
+export interface DirectInput {
+  /** Of the loan. */
+  readonly url: string;
+  /** The stream's index. */
+  readonly stream: number;
+  /** Seconds on the source's clock to begin reading at; undefined: from the beginning. */
+  readonly seek: number | undefined;
+  /** What is the presentation's 0, seconds on the source's clock. */
+  readonly startTime: number;
+  /** Seconds on the presentation's clock: pictures that are shown then or later are left out. */
+  readonly end: number;
+  /** Seconds for which silence may stand in for sound that ends too early. */
+  readonly slack: number;
+}
+
 export interface VideoJob extends EncodedVideo {
+  /** Absent: our feed on stdin. */
+  readonly direct?: DirectInput;
   /** Where the first segment starts, and then every further boundary, seconds on the input's clock, ascending. */
   readonly boundaries: readonly number[];
   readonly picture: PicturePlan;
@@ -19,6 +41,8 @@ export interface VideoJob extends EncodedVideo {
 }
 
 export interface AudioJob {
+  /** Absent: our feed on stdin. */
+  readonly direct?: DirectInput;
   /** The first sample of the output, on the absolute clock of 48 kHz. */
   readonly firstSample: number;
   readonly mix: Mix;
@@ -34,6 +58,31 @@ function input(decoder: readonly string[] = []): string[] {
     ...decoder,
     ...['-f', 'matroska', '-copyts', '-i', 'pipe:0'],
   ];
+}
+
+/**
+ * The loopback reader, read from a little before what is wanted; the filters drop that exactly, where `-accurate_seek` would count from what the container
+ * says.
+ */
+function directInput({ url, seek, startTime }: DirectInput, decoder: readonly string[] = []): string[] {
+  const from = seek === undefined ? [] : ['-noaccurate_seek', '-seek_timestamp', '1', '-ss', seek.toFixed(6)];
+  const offset = startTime === 0 ? [] : ['-itsoffset', (-startTime).toFixed(6)];
+  return [
+    ...['-nostdin', '-copyts'],
+    ...loopbackInput(url, [...decoder, '-noautorotate', ...from, ...offset]),
+    ...['-map_metadata', '-1', '-map_chapters', '-1'],
+  ];
+}
+
+/** Seconds of pictures before the first one that is kept, for filters that look at those around. */
+const BEFORE = 1;
+
+/**
+ * What stands before the other filters: a clock that ticks faster than frames come, since that of a container may not, and `trim` rounds to it; and the pictures
+ * that are needed at all.
+ */
+function directSpan({ end }: DirectInput, first: number): string[] {
+  return ['settb=1/90000', `trim=start=${(first - BEFORE).toFixed(6)}:end=${(end - EARLY).toFixed(6)}`];
 }
 
 const QUIET = ['-hide_banner', '-loglevel', 'warning'];
@@ -56,29 +105,37 @@ export function fragmentedOutput(encoder: VideoEncoder, video: EncodedVideo, bou
  * join seamlessly: presentation times are the input's, groups of pictures are closed, key frames stand at the boundaries and nowhere else.
  */
 export function videoArguments(job: VideoJob): string[] {
-  const { picture, encoder, width, height, boundaries, burnIn } = job;
-  const filters = picture.filters((boundaries[0] as number) - EARLY, width, height);
+  const { direct, picture, encoder, width, height, boundaries, burnIn } = job;
+  const first = (boundaries[0] as number) - EARLY;
+  const span = direct ? directSpan(direct, first) : [];
+  const filters = [...span, ...picture.filters(first, width, height)];
+  const decoding = [...picture.decoderOptions, ...burnInOptions(burnIn)];
   return [
     ...QUIET,
     ...encoder.device,
-    ...input([...picture.decoderOptions, ...burnInOptions(burnIn)]),
+    ...(direct ? directInput(direct, decoding) : input(decoding)),
     ...(burnIn
       ? burnInFilter(filters, encoder.upload, job, burnIn)
-      : ['-map', '0:v:0', '-vf', [...filters, ...encoder.upload].join(',')]),
+      : ['-map', direct ? `0:${direct.stream}` : '0:v:0', '-vf', [...filters, ...encoder.upload].join(',')]),
     ...fragmentedOutput(encoder, job, boundaries),
   ];
 }
 
 /** AAC-LC as ADTS, starting exactly at `firstSample`: what comes earlier is trimmed, what is missing is silence. */
-export function audioArguments({ firstSample, mix, gain, bitRate }: AudioJob): string[] {
+export function audioArguments({ direct, firstSample, mix, gain, bitRate }: AudioJob): string[] {
   // `first_pts` counts samples of the input's rate, so the rate is changed before.
   const resample = `aresample=${AUDIO_RATE}:${mixOptions(mix)},aresample=async=1:first_pts=${firstSample}`;
+  const filters = [resample, ...(direct ? [silenceBehind(direct)] : []), ...levelFilters(mix, gain)];
   return [
     ...QUIET,
-    ...input(),
-    ...['-map', '0:a:0', '-af', [resample, ...levelFilters(mix, gain)].join(',')],
+    ...(direct ? directInput(direct) : input()),
+    ...['-map', direct ? `0:${direct.stream}` : '0:a:0', '-af', filters.join(',')],
     ...['-c:a', 'aac', '-b:a', String(bitRate), '-f', 'adts', 'pipe:1'],
   ];
+}
+
+function silenceBehind({ slack }: DirectInput): string {
+  return Number.isFinite(slack) ? `apad=pad_dur=${slack}` : 'apad';
 }
 
 /** Lines with the integrated loudness so far, the last one of all; sound that is mixed as it will be heard. */

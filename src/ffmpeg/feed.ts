@@ -1,11 +1,27 @@
 import type { Writable } from 'node:stream';
 
+/** What FFmpeg gets its input from, as the transcoder needs to know it. */
+export interface Supply {
+  /** FFmpeg's silence is not its own fault while this is true. */
+  readonly waitingForInput: boolean;
+  /** To be called once. Settles when there is no more to supply. @throws what makes the input fail. */
+  run(): Promise<void>;
+  /** Ends the supply. */
+  stop(): Promise<void>;
+}
+
+/** Input that FFmpeg fetches itself, from an address in its arguments; its standard input stays closed. */
+export interface SupplyOpener {
+  /** @param onChange is called after `waitingForInput` has changed. */
+  supply(onChange: () => void): Supply;
+}
+
 /**
  * Pulls `input` only as fast as `stdin` takes it, one piece at a time, and closes `stdin` at its end. A `stdin` that closes early (its reader has what it
  * needs, or is gone) ends the feeding without an error.
  * Invariant: `waitingForInput` is true exactly while a piece has been asked for and has not come.
  */
-export class Feed {
+export class Feed implements Supply {
   readonly #input: AsyncIterable<Uint8Array>;
   readonly #stdin: Writable;
   readonly #onChange: () => void;

@@ -1,11 +1,13 @@
 /** ffprobe's JSON as MediaInfo. Nothing in it is taken on trust: every field may be absent or of another type. */
 import type { Chapter, ColourInfo, HdrKind, MediaInfo, Track, TrackType } from '../media/types.ts';
 
+/** What demuxers that know only raw streams say of anything that has a few bytes as they like them is less. */
+const LEAST_SCORE = 25;
 const MAX_STREAMS = 200;
 const MAX_CHAPTERS = 10_000;
 
 /** FFmpeg's names of demuxers that are not what people call the container. */
-const CONTAINERS: Readonly<Record<string, string>> = { mpeg: 'mpegps', asf: 'asf', mpegvideo: 'mpegvideo' };
+const CONTAINERS: Readonly<Record<string, string>> = { mpeg: 'mpegps', mov: 'mp4' };
 /** For sentences. */
 const NAMES: Readonly<Record<string, string>> = {
   avi: 'AVI',
@@ -13,7 +15,13 @@ const NAMES: Readonly<Record<string, string>> = {
   flv: 'FLV',
   rm: 'RealMedia',
   mpegps: 'MPEG-PS',
+  mpegts: 'MPEG-TS',
+  matroska: 'Matroska',
+  mp4: 'MP4',
 };
+
+/** Those that our own readers read, as long as they are whole. */
+const OWN: ReadonlySet<string> = new Set(['matroska', 'mp4', 'mpegts', 'ogg', 'mp3', 'aac', 'flac', 'wav']);
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -114,6 +122,15 @@ function trackType(stream: Fields): TrackType | undefined {
   return type === 'video' || type === 'audio' || type === 'subtitle' ? type : undefined;
 }
 
+/** Why a track is not copied, which is why FFmpeg has to read it. */
+function notCopied(type: TrackType, container: string): string {
+  const name = NAMES[container] ?? container;
+  if (OWN.has(container))
+    return `only FFmpeg can make something of this ${name} file, which is damaged, and re-encodes it`;
+  if (type === 'subtitle') return `subtitles are not read from ${name}, which only FFmpeg reads`;
+  return `only FFmpeg reads ${name}: what is in it can't be copied into HLS, only re-encoded`;
+}
+
 function trackOf(stream: Fields, type: TrackType, id: number, index: number, container: string): Track {
   const tags = fields(stream.tags);
   const disposition = fields(stream.disposition);
@@ -122,15 +139,12 @@ function trackOf(stream: Fields, type: TrackType, id: number, index: number, con
   const language = text(tags.language);
   const title = text(tags.title);
   const bitrate = number(stream.bit_rate);
-  const name = NAMES[container] ?? container;
   return {
     id,
     type,
     index,
     codec: text(stream.codec_name) ?? 'unknown',
-    ...(type === 'subtitle'
-      ? {}
-      : { notCopied: `${name} can't be copied into HLS without FFmpeg transcoding, which is not there yet` }),
+    notCopied: notCopied(type, container),
     ...(language === undefined || language === 'und' ? {} : { language }),
     ...(title === undefined ? {} : { title }),
     isDefault: disposition.default === 1,
@@ -151,9 +165,10 @@ function chapterOf(value: unknown): Chapter | undefined {
   return { startTime, endTime, title: text(fields(chapter.tags).title) ?? '' };
 }
 
-/** Undefined when the answer names no video and no audio. */
+/** Undefined when the answer names no video and no audio, or is not sure of the container. */
 export function toMediaInfo(answer: unknown): MediaInfo | undefined {
   const { format, streams, chapters } = fields(answer);
+  if ((number(fields(format).probe_score) ?? LEAST_SCORE) < LEAST_SCORE) return undefined;
   const demuxer = (text(fields(format).format_name) ?? 'unknown').split(',')[0]!;
   const container = CONTAINERS[demuxer] ?? demuxer;
   const counts = { video: 0, audio: 0, subtitle: 0 };
@@ -183,4 +198,20 @@ export function toMediaInfo(answer: unknown): MediaInfo | undefined {
       .flatMap((c) => chapterOf(c) ?? []),
     attachments: [],
   };
+}
+
+/**
+ * By how much FFmpeg shows the pictures of each stream too late, seconds: AVI has decode times alone, which FFmpeg takes for those of the pictures in the
+ * order in which it has them decoded.
+ */
+export function decodeDelays(answer: unknown): ReadonlyMap<number, number> {
+  const { format, streams } = fields(answer);
+  if (text(fields(format).format_name) !== 'avi') return new Map();
+  return new Map(
+    list(streams).flatMap((value): [number, number][] => {
+      const { index, has_b_frames: reordered, avg_frame_rate: rate } = fields(value);
+      const delay = Math.min(16, number(reordered) ?? 0) / (ratio(rate) ?? Number.POSITIVE_INFINITY);
+      return delay > 0 ? [[number(index) ?? -1, delay]] : [];
+    }),
+  );
 }

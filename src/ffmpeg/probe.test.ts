@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { AppError } from '../errors.ts';
+import { openFile } from '../source/file.ts';
 import { findBinary } from './binaries.ts';
-import { probeWithFfprobe } from './probe.ts';
+import { LoopbackReader } from './loopback.ts';
+import { type Probed, type ProbeOptions, probeWithFfprobe } from './probe.ts';
 import { toMediaInfo } from './probe-answer.ts';
 
 const directory = mkdtempSync(join(tmpdir(), 'raffi-probe-'));
@@ -39,6 +41,16 @@ function fake(name: string, body: string): string {
   return path;
 }
 
+/** Probes a local file as the server does: through the loopback reader. */
+async function probe(
+  path: string,
+  options: Omit<ProbeOptions, 'loopback' | 'label' | 'signal'> & { signal?: AbortSignal },
+): Promise<Probed | undefined> {
+  await using source = await openFile(path, signal);
+  await using loopback = await LoopbackReader.open(source);
+  return await probeWithFfprobe({ loopback, label: path, signal, ...options });
+}
+
 before(async () => {
   ffprobe = (await findBinary('ffprobe', { pathEntries: (process.env.PATH ?? '').split(delimiter) })) ?? '';
   assert.notEqual(ffprobe, '');
@@ -59,8 +71,8 @@ describe('probeWithFfprobe', () => {
   for (const { name, container, args, codecs } of cases) {
     it(`tells what is in ${name}`, async () => {
       const path = make(name, ...args);
-      const info = await probeWithFfprobe({ ffprobe, path, label: name, signal });
-      assert.ok(info);
+      const { info, endIsMeasured } = (await probe(path, { ffprobe })) as Probed;
+      assert.equal(endIsMeasured, true);
       assert.equal(info.container, container);
       assert.ok(Math.abs(info.duration - 3) < 0.2, String(info.duration));
       assert.deepEqual(info.tracks.map((t) => t.codec).sort(), [...codecs].sort());
@@ -72,17 +84,19 @@ describe('probeWithFfprobe', () => {
       assert.equal(audio!.audio?.sampleRate, 44_100);
       for (const track of info.tracks) {
         assert.equal(track.config, undefined);
-        assert.match(track.notCopied ?? '', /can't be copied into HLS without FFmpeg transcoding/);
+        assert.match(track.notCopied ?? '', /^only FFmpeg reads .*: what is in it can't be copied into HLS/);
       }
     });
   }
 
-  it('reads names with characters that mean something to FFmpeg', async () => {
-    const path = make('e.avi', '-c:v', 'mpeg4');
-    const odd = join(directory, 'http:%20a|b,c.avi');
-    writeFileSync(odd, readFileSync(path));
-    const info = await probeWithFfprobe({ ffprobe, path: odd, label: 'odd', signal });
-    assert.equal(info?.container, 'avi');
+  it('measures the end where the container tells another', async () => {
+    const path = make('e.avi', '-c:v', 'mpeg4', '-g', '5');
+    const bytes = readFileSync(path);
+    const cut = join(directory, 'cut.avi');
+    writeFileSync(cut, bytes.subarray(0, Math.floor(bytes.length * 0.5)));
+    const { info, endIsMeasured } = (await probe(cut, { ffprobe })) as Probed;
+    assert.equal(endIsMeasured, true);
+    assert.ok(info.duration > 0.5 && info.duration < 2.5, `${info.duration} s of 3 are left`);
   });
 
   it('never follows a playlist or a list of files, and knows a text file for none of its own', async () => {
@@ -95,31 +109,35 @@ describe('probeWithFfprobe', () => {
     for (const [name, content] of Object.entries(lists)) {
       const path = join(directory, name);
       writeFileSync(path, content);
-      assert.equal(await probeWithFfprobe({ ffprobe, path, label: name, signal }), undefined, name);
+      assert.equal(await probe(path, { ffprobe }), undefined, name);
     }
   });
 
-  it('gives nothing to ffprobe when the source is no local file, and nothing when there is no ffprobe', async () => {
-    const marker = join(directory, 'ran');
-    const spy = fake('spy', `touch ${marker}; echo '{}'`);
-    assert.equal(await probeWithFfprobe({ ffprobe: spy, path: undefined, label: 'x', signal }), undefined);
-    assert.equal(existsSync(marker), false);
-    const absent = join(directory, 'absent');
-    assert.equal(await probeWithFfprobe({ ffprobe: absent, path: '/dev/null', label: 'x', signal }), undefined);
+  it('is given an address of the loopback reader and no file, and knows nothing when there is no ffprobe', async () => {
+    const spoken = join(directory, 'spoken');
+    const spy = fake('spy', `echo "$@" >> ${spoken}; exit 1`);
+    const path = make('g.avi', '-c:v', 'mpeg4');
+    assert.equal(await probe(path, { ffprobe: spy }), undefined);
+    assert.match(
+      readFileSync(spoken, 'utf8'),
+      /-protocol_whitelist http,tcp .* -i http:\/\/127\.0\.0\.1:\d+\/\S{43}$/m,
+    );
+    assert.doesNotMatch(readFileSync(spoken, 'utf8'), /g\.avi/);
+    assert.equal(await probe(path, { ffprobe: join(directory, 'absent') }), undefined);
   });
 
   it('ends a hanging ffprobe at its limit and on abort', async () => {
     const pidFile = join(directory, 'pid');
     const hanging = fake('hanging', `echo $$ > ${pidFile}; while :; do sleep 1000; done`);
-    const options = { ffprobe: hanging, path: '/dev/null', label: 'film.avi', signal };
+    const path = make('h.avi', '-c:v', 'mpeg4');
     await assert.rejects(
-      probeWithFfprobe({ ...options, timeoutMs: 300 }),
-      (error) => error instanceof AppError && error.code === 'probe-timeout' && error.detail.includes('film.avi'),
+      probe(path, { ffprobe: hanging, timeoutMs: 300 }),
+      (error) => error instanceof AppError && error.code === 'probe-timeout' && error.detail.includes('h.avi'),
     );
     const pid = Number(readFileSync(pidFile, 'utf8'));
     assert.throws(() => process.kill(pid, 0), /ESRCH/);
     const controller = new AbortController();
-    const waiting = probeWithFfprobe({ ...options, signal: controller.signal });
+    const waiting = probe(path, { ffprobe: hanging, signal: controller.signal });
     controller.abort(new Error('left'));
     await assert.rejects(waiting, /left/);
   });
@@ -127,9 +145,10 @@ describe('probeWithFfprobe', () => {
   it('refuses answers that are no JSON or have no end', async () => {
     const garbage = fake('garbage', 'echo "{ not json"');
     const flood = fake('endless', 'exec head -c 104857600 /dev/zero');
+    const path = make('i.avi', '-c:v', 'mpeg4');
     for (const command of [garbage, flood]) {
       await assert.rejects(
-        probeWithFfprobe({ ffprobe: command, path: '/dev/null', label: 'film.avi', signal }),
+        probe(path, { ffprobe: command }),
         (error) => error instanceof AppError && error.code === 'media-unrecognised',
       );
     }

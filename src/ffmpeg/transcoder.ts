@@ -1,11 +1,11 @@
 /**
- * FFmpeg as a transformation of bytes: input on its standard input, output from its standard output.
+ * FFmpeg as a transformation of bytes: input on its standard input or from our loopback reader, output from its standard output.
  * Invariant: one generator owns one process, its pipes and the input's iterator from the first `next()` on. Whatever ends the work first (the exit, an
  * error of the input, the signal, silence, an early return) is what the consumer is told, and it is told when the process is gone.
  */
 import { AppError } from '../errors.ts';
 import { type Child, GRACE_MS, startChild } from './child.ts';
-import { Feed } from './feed.ts';
+import { Feed, type Supply, type SupplyOpener } from './feed.ts';
 import { StallTimer } from './stall-timer.ts';
 
 /** Milliseconds. */
@@ -18,8 +18,11 @@ export interface TranscodeOptions {
   readonly ffmpeg: string;
   /** Passed as they are. No `-nostdin`, since the input comes that way; the output goes to `pipe:1`. */
   readonly args: readonly string[];
-  /** Bytes for standard input, pulled only as fast as FFmpeg reads. A piece's memory may be used anew when the next one is asked for. */
-  readonly input: AsyncIterable<Uint8Array>;
+  /**
+   * Bytes for standard input, pulled only as fast as FFmpeg reads (a piece's memory may be used anew when the next one is asked for), or what FFmpeg
+   * fetches from an address in `args`.
+   */
+  readonly input: AsyncIterable<Uint8Array> | SupplyOpener;
   readonly signal: AbortSignal;
   /**
    * Milliseconds without output, counted only while the consumer waits for FFmpeg and FFmpeg does not wait for the input, that are a hang. 20,000 when absent.
@@ -94,7 +97,8 @@ export function transcode(options: TranscodeOptions): AsyncGenerator<Uint8Array,
 async function* output(options: TranscodeOptions, left: AbortSignal): AsyncGenerator<Uint8Array, void> {
   if (left.aborted) return;
   const { ffmpeg: command, args, signal } = options;
-  const child = await startChild({ command, args, stdin: 'pipe' }, signal);
+  const stdin = 'supply' in options.input ? 'ignore' : 'pipe';
+  const child = await startChild({ command, args, stdin }, signal);
   const work = new Transcoding(options, child, left);
   try {
     for (;;) {
@@ -114,7 +118,7 @@ type Ending = { readonly kind: 'left' | 'stalled' } | { readonly kind: 'error'; 
 /** One process at work. */
 class Transcoding {
   readonly #child: Child;
-  readonly #feed: Feed;
+  readonly #feed: Supply;
   readonly #timer: StallTimer;
   readonly #options: TranscodeOptions;
   readonly #stopListening: () => void;
@@ -129,7 +133,9 @@ class Transcoding {
     this.#options = options;
     this.#child = child;
     this.#timer = new StallTimer(options.stallMs ?? STALL_MS, () => this.#stop({ kind: 'stalled' }));
-    this.#feed = new Feed(options.input, child.stdin, () => this.#watch());
+    const { input } = options;
+    const changed = (): void => this.#watch();
+    this.#feed = 'supply' in input ? input.supply(changed) : new Feed(input, child.stdin, changed);
     for (const event of ['readable', 'end', 'close']) child.stdout.on(event, () => this.#wake());
     void child.exited.then(() => this.#hasExited());
     void child.closed.then(() => {

@@ -17,21 +17,19 @@ const LADDER: readonly Rung[] = [
   { name: '360p', lines: 360, maxBitRate: 800_000 },
 ];
 
-/** Those at or below the source's picture; a picture smaller than all of them gets the lowest. */
-export function rungsFor(lines: number): readonly Rung[] {
+/**
+ * Those at or below the source's picture; a picture smaller than all of them gets the lowest. A picture between two of them that is not offered as it is
+ * (`alone`) gets the upper one too, which then has the picture's own size: else its best would be lost.
+ */
+export function rungsFor(lines: number, alone = false): readonly Rung[] {
   const fitting = LADDER.filter((rung) => rung.lines <= lines);
-  return fitting.length > 0 ? fitting : LADDER.slice(-1);
-}
-
-/** The same, for want of an original: where the best of them is smaller than the picture, the next one too, which then has the picture's own height. */
-export function rungsUpTo(lines: number): readonly Rung[] {
-  const fitting = rungsFor(lines);
-  const next = LADDER[LADDER.indexOf(fitting[0] as Rung) - 1];
-  return next !== undefined && (fitting[0] as Rung).lines < lines ? [next, ...fitting] : fitting;
+  const next = LADDER.filter((rung) => rung.lines > lines).slice(-1);
+  if (fitting.length === 0) return LADDER.slice(-1);
+  return alone && fitting[0]?.lines !== lines ? [...next, ...fitting] : fitting;
 }
 
 /** Seconds that a segment of a transcoded rendition should last. */
-const TRANSCODED_TARGET = 2;
+export const TRANSCODED_TARGET = 2;
 
 /**
  * The timeline of transcoded renditions: each segment of the source's divided evenly into parts of about two seconds, so that players can switch

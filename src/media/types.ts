@@ -62,7 +62,7 @@ export interface Track {
   readonly codec: string;
   /** Present exactly when the track can be copied into fMP4. */
   readonly config?: CodecConfig;
-  /** Why it can't be copied, in words; present exactly when `config` is absent and the track is video or audio. */
+  /** Why it can't be copied, in words; present exactly when `config` is absent and the track is video or audio, or FFmpeg reads the source. */
   readonly notCopied?: string;
   /** Nobody can decode it: it is encrypted, or stored in a way that the reader can't undo. */
   readonly unreadable?: true;

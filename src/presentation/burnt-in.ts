@@ -39,6 +39,7 @@ export class BurntIn implements AsyncDisposable {
     const isText = isTextCodec(codec);
     if (unreadable) return 'it is encrypted, or stored in a way that nobody can undo';
     if (!isText && !isBitmapCodec(codec)) return `subtitles in ${codec} are not supported`;
+    if (this.#material.direct) return 'only FFmpeg reads this container';
     if (ffmpeg === undefined) return 'FFmpeg is not installed';
     if (!canTranscodeVideo) return 'this FFmpeg cannot transcode video';
     if (isText && !canBurnInText) return 'this FFmpeg lacks the filter subtitles (libass)';

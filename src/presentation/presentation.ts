@@ -1,4 +1,5 @@
 import { AppError } from '../errors.ts';
+import { TRANSCODED_TARGET } from '../hls/ladder.ts';
 import { renderMediaPlaylist, renderMultivariantPlaylist } from '../hls/playlist.ts';
 import { gridTimeline, planTimeline, segmentAt, type Timeline, type TimelineSegment } from '../hls/timeline.ts';
 import { withDeadline } from '../lib/abort.ts';
@@ -7,10 +8,10 @@ import type { KeyframeIndex, MediaInfo } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
 import { BurntIn } from './burnt-in.ts';
 import { copiedRenditions, type Opened } from './copied.ts';
+import { isUnread, openIndexed } from './open-indexed.ts';
 import type { OpenReader } from './open-reader.ts';
 import type { Rendition, Segment } from './rendition.ts';
 import { audible, type BitRates, bitRates, defaultAudio, planVariants } from './renditions.ts';
-import { scanned } from './scan.ts';
 import { subtitleRenditions, withSubtitles } from './subtitles.ts';
 import { type Transcoding, transcodedRenditions } from './transcoding.ts';
 
@@ -64,6 +65,8 @@ export class Presentation implements AsyncDisposable {
   readonly burntIn: BurntIn;
   readonly #label: string;
   readonly #rates: BitRates;
+  /** Whether every segment of every rendition begins with a key frame. */
+  readonly #independent: boolean;
   readonly #owner: AbortController;
   readonly #resources: AsyncDisposableStack;
 
@@ -74,6 +77,8 @@ export class Presentation implements AsyncDisposable {
     readonly rates: BitRates;
     readonly renditions: readonly Rendition[];
     readonly burntIn: BurntIn;
+    /** Of FFmpeg, in words. */
+    readonly missing: readonly string[];
     readonly owner: AbortController;
     readonly resources: AsyncDisposableStack;
   }) {
@@ -88,8 +93,9 @@ export class Presentation implements AsyncDisposable {
     this.size = source.size;
     this.name = source.name;
     this.indexKind = index === undefined ? 'grid' : 'exact';
-    this.unplayable = renditions.length > 0 ? undefined : notPlayable(opened.info, source.label);
+    this.unplayable = renditions.length > 0 ? undefined : notPlayable(opened.info, source.label, parts.missing);
     this.#rates = parts.rates;
+    this.#independent = index !== undefined || renditions.every(({ delivery }) => delivery === 'transcoded');
   }
 
   /**
@@ -99,25 +105,40 @@ export class Presentation implements AsyncDisposable {
   static async open(source: Source, tools: PresentationTools, signal: AbortSignal): Promise<Presentation> {
     await using resources = new AsyncDisposableStack();
     resources.use(source);
-    const reader = resources.use(await tools.openReader(source, signal));
     const owner = new AbortController();
     resources.defer(() => owner.abort(new AppError('server-closing', 'The source is no longer open.')));
+    const { reader, direct, index } = await openIndexed(
+      source,
+      tools.openReader,
+      { owner: owner.signal, resources },
+      signal,
+    );
     const { info } = reader;
-    const remote = source.latency === 'remote';
-    const scan = () => scanned(reader, { remote, owner: owner.signal, resources }, signal);
-    const described = info.tracks.every(({ type }) => type === 'subtitle') || reader.describedOnly === true;
-    const index = described ? undefined : (reader.keyframes ?? (await scan()));
-    const timeline = index === undefined ? gridTimeline(info.duration) : exactTimeline(info, index);
+    const timeline = index ? exactTimeline(info, index) : gridTimeline(info.duration, direct && TRANSCODED_TARGET);
     const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
     const rates = bitRates(timeline, index, source.size);
-    const material = { opened, identity: source.identity, index, peakBitRate: rates.peak };
-    const transcoded = described ? [] : await transcodedRenditions(material, tools.transcoding);
+    const material = { opened, identity: source.identity, index, direct, peakBitRate: rates.peak };
+    const unread = isUnread(reader);
+    const transcoded = unread && !direct ? [] : await transcodedRenditions(material, tools.transcoding);
     if (transcoded.length > 0) resources.defer(() => tools.transcoding.store.drop(source.identity));
     for (const rendition of transcoded) resources.use(rendition);
     const burntIn = resources.use(await BurntIn.open(source, material, tools.transcoding));
-    const played = described ? [] : [...copiedRenditions(opened), ...transcoded];
-    const renditions = played.length === 0 ? [] : [...played, ...subtitleRenditions(opened, source.latency)];
-    return new Presentation({ source, opened, index, rates, renditions, burntIn, owner, resources: resources.move() });
+    const copied = unread ? [] : copiedRenditions(opened);
+    const subtitles = unread ? [] : subtitleRenditions(opened, source.latency);
+    const played = [...copied, ...transcoded];
+    const renditions = played.length === 0 ? [] : [...played, ...subtitles];
+    const { missing } = await tools.transcoding.capabilities;
+    return new Presentation({
+      source,
+      opened,
+      index,
+      rates,
+      renditions,
+      burntIn,
+      missing,
+      owner,
+      resources: resources.move(),
+    });
   }
 
   /**
@@ -184,7 +205,7 @@ export class Presentation implements AsyncDisposable {
     };
     const plan = planVariants({ renditions: offered, rates: this.#rates, audioIndex, uri });
     const playlist = withSubtitles(plan, offered, uri);
-    return renderMultivariantPlaylist({ ...playlist, independent: this.indexKind === 'exact', ...startPoint(options) });
+    return renderMultivariantPlaylist({ ...playlist, independent: this.#independent, ...startPoint(options) });
   }
 
   /**
@@ -287,10 +308,11 @@ function startPoint(options: Pick<PlaylistOptions, 'startOffset' | 'marksStart'>
   return options.startOffset > 0 || options.marksStart ? { start: { timeOffset: options.startOffset } } : {};
 }
 
-function notPlayable(info: MediaInfo, label: string): AppError {
+function notPlayable(info: MediaInfo, label: string, missing: readonly string[]): AppError {
   const reasons = info.tracks.filter(({ type }) => type !== 'subtitle').map(({ notCopied }) => notCopied);
   const why = [...new Set(reasons.filter((reason) => reason !== undefined))].join('; ') || 'it has no video or audio';
-  return new AppError('media-not-playable', `Nothing in ${label} can be played without re-encoding: ${why}.`);
+  const sentences = [`Nothing in ${label} can be played without re-encoding: ${why}.`, ...missing];
+  return new AppError('media-not-playable', sentences.join(' '));
 }
 
 function segmentNotFound(rendition: Rendition, n: number): AppError {

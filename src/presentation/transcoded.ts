@@ -1,6 +1,6 @@
 import { AppError } from '../errors.ts';
 import { adtsFrames } from '../ffmpeg/adts-frames.ts';
-import { audioArguments, videoArguments } from '../ffmpeg/arguments.ts';
+import { audioArguments, type DirectInput, videoArguments } from '../ffmpeg/arguments.ts';
 import type { BurnInJob } from '../ffmpeg/burn-in.ts';
 import { fragments } from '../ffmpeg/fragments.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
@@ -16,6 +16,7 @@ import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import type { KeyframeIndex, Packet, Track } from '../media/types.ts';
 import type { BurnIn } from './burn-in.ts';
 import { endOf, type Opened, segmentsUntil } from './copied.ts';
+import { audioSpan, type Direct, directInput, directVideo } from './direct.ts';
 import { audioFeed, videoFeed } from './feed.ts';
 import { LoudnessMeter } from './loudness.ts';
 import { heldSegment, type Picture, type Rendition, type Segment } from './rendition.ts';
@@ -29,6 +30,8 @@ export interface Workshop {
   /** Identity of the source: part of the keys of stored segments. */
   readonly identity: string;
   readonly index: KeyframeIndex | undefined;
+  /** Present where FFmpeg reads the source itself. */
+  readonly direct: Direct | undefined;
   /** Of transcoded renditions. */
   readonly timeline: Timeline;
   readonly ffmpeg: string;
@@ -155,7 +158,11 @@ interface Stretch {
   readonly first: number;
   readonly to: number;
   readonly encoder: VideoEncoder;
-  readonly fed: { readonly input: AsyncIterable<Uint8Array>; readonly job?: BurnInJob };
+}
+
+interface Fed {
+  readonly input: AsyncIterable<Uint8Array>;
+  readonly job?: BurnInJob;
 }
 
 /**
@@ -228,15 +235,13 @@ export class TranscodedVideo extends TranscodedRendition {
 
   /** One FFmpeg, for the segments from `first` (inclusive) to `to` (exclusive). */
   async *#stretch(first: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { encoders, source, index } = this.shop;
+    const { encoders, direct } = this.shop;
     const encoder = await encoders.current(signal);
     if (encoder.name !== 'software') this.#hardware = true;
-    const start = { track: this.track, index, time: (this.segments[first] as TimelineSegment).start };
-    const until = this.segments[to]?.start ?? this.shop.timeline.duration;
-    await using subtitles = await this.#burnIn?.begin(start, until, signal);
-    const fed = subtitles ?? { input: videoFeed(source, start, signal) };
     try {
-      yield* this.#encode({ first, to, encoder, fed }, signal);
+      yield* direct
+        ? this.#encodeDirectly(direct, first, encoder, signal)
+        : this.#encodeFed({ first, to, encoder }, signal);
     } catch (error) {
       if (!signal.aborted && error instanceof AppError && error.code === 'transcode-failed')
         encoders.turnOff(encoder, error);
@@ -244,7 +249,17 @@ export class TranscodedVideo extends TranscodedRendition {
     }
   }
 
-  async *#encode({ first, to, encoder, fed }: Stretch, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#encodeFed(span: Stretch, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { source, index } = this.shop;
+    const { first, to } = span;
+    const start = { track: this.track, index, time: (this.segments[first] as TimelineSegment).start };
+    const until = this.segments[to]?.start ?? this.shop.timeline.duration;
+    await using subtitles = await this.#burnIn?.begin(start, until, signal);
+    const fed = subtitles ?? { input: videoFeed(source, start, signal) };
+    yield* this.#encode(span, fed, signal);
+  }
+
+  async *#encode({ first, to, encoder }: Stretch, fed: Fed, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { ffmpeg } = this.shop;
     const { plan: picture, ...quality } = this.#quality;
     const { input, job } = fed;
@@ -269,6 +284,27 @@ export class TranscodedVideo extends TranscodedRendition {
       if (n === to && to < this.segments.length) return;
     }
     this.assertWhole(n);
+  }
+
+  async *#encodeDirectly(
+    direct: Direct,
+    first: number,
+    encoder: VideoEncoder,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
+    const { source, ffmpeg } = this.shop;
+    const { track, segments } = this;
+    const { plan: picture, ...quality } = this.#quality;
+    const args = (input: DirectInput, boundaries: readonly number[]): string[] =>
+      videoArguments({ ...quality, boundaries, picture, encoder, direct: input });
+    const options = { ffmpeg, signal, graceMs: GRACE_MS };
+    let init: Uint8Array = new Uint8Array(0);
+    for await (const made of directVideo({ direct, info: source.info, track, segments, args, options }, first)) {
+      if ('init' in made) {
+        init = made.init;
+        this.#take(init);
+      } else yield this.#encoders === 1 ? made.bytes : Buffer.concat([init, made.bytes]);
+    }
   }
 
   #take(init: Uint8Array): void {
@@ -328,12 +364,15 @@ export class TranscodedAudio extends TranscodedRendition {
   }
 
   protected async *make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { source, ffmpeg } = this.shop;
+    const { source, ffmpeg, direct } = this.shop;
     const firstFrame = frameAt((this.segments[first] as TimelineSegment).start);
     const encodedFrom = Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1);
     const seconds = (encodedFrom * FRAME) / AUDIO_RATE;
-    const input = audioFeed(source, this.track, seconds - AUDIO_PREROLL_SECONDS, signal);
+    using loan = direct?.loopback.lend();
+    const input = loan ?? audioFeed(source, this.track, seconds - AUDIO_PREROLL_SECONDS, signal);
+    const where = { info: source.info, track: this.track, span: audioSpan(seconds) };
     const args = audioArguments({
+      ...(direct && loan ? { direct: directInput(direct, loan, where) } : {}),
       firstSample: encodedFrom * FRAME,
       mix: this.#mix,
       gain: this.#meter && (await waitFor(this.#meter.gain(), signal)),

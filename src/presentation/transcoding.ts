@@ -1,12 +1,14 @@
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import { planPicture } from '../ffmpeg/picture.ts';
-import { fitPicture, type Rung, rungsFor, rungsUpTo, subdivide } from '../hls/ladder.ts';
+import { fitPicture, type Rung, rungsFor, subdivide } from '../hls/ladder.ts';
 import { h264Level } from '../media/codecs/h264-level.ts';
 import { canFeed } from '../media/feed/feed.ts';
+import { isCopied } from '../media/fmp4/init-segment.ts';
 import type { KeyframeIndex, Track } from '../media/types.ts';
 import type { BurnIn } from './burn-in.ts';
 import type { Opened } from './copied.ts';
+import type { Direct } from './direct.ts';
 import { uprightSize } from './rendition.ts';
 import type { RunPool } from './run-pool.ts';
 import type { SegmentStore } from './segment-store.ts';
@@ -17,6 +19,8 @@ export interface Material {
   readonly opened: Opened;
   readonly identity: string;
   readonly index: KeyframeIndex | undefined;
+  /** Present where FFmpeg reads the source itself. */
+  readonly direct?: Direct | undefined;
   /** Of the whole source, bits per second. */
   readonly peakBitRate: number;
 }
@@ -45,14 +49,29 @@ export async function transcodedRenditions(
   const ffmpeg = capabilities.ffmpeg?.path;
   if (ffmpeg === undefined) return [];
   const shop = workshop(material, transcoding, ffmpeg);
-  const { info } = material.opened;
+  const { direct, opened } = material;
+  const { info } = opened;
   const video = transcodableVideo(material, capabilities);
   const videos = video ? ladder({ video, capabilities, shop, peakBitRate: material.peakBitRate }) : [];
   const tracks = capabilities.canTranscodeAudio
-    ? info.tracks.filter((track) => track.type === 'audio' && canFeed(track))
+    ? info.tracks.filter((track) => track.type === 'audio' && isReadable(material, track))
     : [];
-  const sounds = tracks.flatMap((track) => audioRenditions(track, shop, levelOf(transcoding, capabilities)));
+  // Loudness is measured in samples from all over a track, which only our own readers get at.
+  const level = direct ? undefined : levelOf(transcoding, capabilities);
+  const sounds = tracks.flatMap((track) => audioRenditions(track, shop, level));
   return [...videos, ...sounds];
+}
+
+/** Whether FFmpeg gets at a track, and knows what it is. */
+function isReadable({ direct }: Material, track: Track): boolean {
+  return direct ? canDecode(track) : canFeed(track);
+}
+
+/** Whether FFmpeg has found out enough of a track that it reads itself. */
+function canDecode({ codec, audio, video }: Track): boolean {
+  return (
+    codec !== 'unknown' && (video ? video.width > 0 : audio !== undefined && audio.sampleRate > 0 && audio.channels > 0)
+  );
 }
 
 /** LUFS; undefined where FFmpeg cannot measure. */
@@ -86,15 +105,16 @@ function audioRenditions(track: Track, shop: Workshop, target: number | undefine
 }
 
 function workshop(material: Material, { encoders, pool, store }: Transcoding, ffmpeg: string): Workshop {
-  const { opened: source, identity, index } = material;
-  return { source, identity, index, timeline: subdivide(source.timeline), ffmpeg, encoders, pool, store };
+  const { opened: source, identity, index, direct } = material;
+  return { source, identity, index, direct, timeline: subdivide(source.timeline), ffmpeg, encoders, pool, store };
 }
 
 /** The played video, if it can be transcoded. */
-export function transcodableVideo({ opened }: Material, capabilities: Capabilities): Track | undefined {
-  const { tracks, videoTrackId } = opened.info;
+export function transcodableVideo(material: Material, capabilities: Capabilities): Track | undefined {
+  const { tracks, videoTrackId } = material.opened.info;
   const video = tracks.find(({ id }) => id === videoTrackId);
-  return video?.video && capabilities.ffmpeg && capabilities.canTranscodeVideo && canFeed(video) ? video : undefined;
+  if (!capabilities.ffmpeg || !capabilities.canTranscodeVideo) return undefined;
+  return video?.video && isReadable(material, video) ? video : undefined;
 }
 
 /** The ladder of a video with subtitles in its picture, from the best; there is no original of it. */
@@ -136,7 +156,7 @@ function ladder({ video: track, capabilities, shop, peakBitRate, burnIn }: Ladde
   const start = (track.startTime ?? shop.source.info.startTime) - shop.source.info.startTime;
   const plan = planPicture({ ...track, video }, start, capabilities.filters);
   const lines = Math.min(width, height);
-  return (burnIn ? rungsUpTo(lines) : rungsFor(lines)).map((rung) => {
+  return rungsFor(lines, burnIn !== undefined || !isCopied(track)).map((rung) => {
     const maxBitRate = rungBitRate(rung, lines, track.codec, peakBitRate);
     const size = fitPicture(width, height, rung.lines);
     const level = h264Level(size.width, size.height, plan.frameRate ?? 60, maxBitRate);

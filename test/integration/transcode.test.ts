@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { segmentDurations } from '../fixtures/boxes.ts';
 import { frameCount, frameRate, frameTime, type NumberedMediaOptions, numberedMedia } from '../fixtures/media.ts';
-import { checkMultivariant } from '../fixtures/playlists.ts';
+import { checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
 import { decodeAudio, decodeVideo } from '../fixtures/verify.ts';
 import { type FetchedRendition, fetchRendition, type Info, startTestServer, type TestServer } from './harness.ts';
 
@@ -96,6 +96,22 @@ describe('transcoded renditions join seamlessly, in any order', () => {
       checkJoins(audio, 1024 / 48_000);
     });
   }
+
+  test('sound of another sampling rate is in step wherever a run begins', async () => {
+    const source = await numberedMedia({ container: 'ogg', audio: ['vorbis'], seconds: 14, sampleRate: 44_100 });
+    const id = await server.create({ source });
+    const at = `/sessions/${id}/audio-0-aac`;
+    const { length } = checkMediaPlaylist(await server.text(`${at}/playlist.m3u8`)).segments;
+    // From the last one on, so that each has a run of its own.
+    const segments: Uint8Array[] = [];
+    for (let n = length - 1; n >= 0; n--) segments.unshift(await server.bytes(`${at}/${n}.m4s`));
+    const { beeps, jumps } = await decodeAudio(await server.bytes(`${at}/init.mp4`), segments);
+    assert.deepEqual(jumps, []);
+    assert.deepEqual(
+      beeps.map(({ time }) => time.toFixed(1)),
+      Array.from({ length: 14 }, (_, n) => n.toFixed(1)),
+    );
+  });
 
   test('the ladder is offered, capped by quality, the original first', async () => {
     const source = await numberedMedia(VIDEO['H.264 in Matroska'] as NumberedMediaOptions);
