@@ -200,6 +200,8 @@ function checkFrames(frames: readonly DecodedFrame[], options: NumberedMediaOpti
 function checkJoins({ init, segments }: FetchedRendition, frame: number): void {
   let end: number | undefined;
   for (const [n, bytes] of segments.entries()) {
+    // Else the runs' initialization segments would not all have been the same.
+    assert.equal(Buffer.from(bytes.subarray(4, 8)).toString('latin1'), 'moof');
     const { baseTime, durationSeconds } = segmentDurations(init, bytes);
     if (end !== undefined)
       assert.ok(
