@@ -235,28 +235,23 @@ export class TranscodedVideo extends TranscodedRendition {
 
   /** One FFmpeg, for the segments from `first` (inclusive) to `to` (exclusive). */
   async *#stretch(first: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { encoders, direct } = this.shop;
+    const { encoders, source, index, direct } = this.shop;
     const encoder = await encoders.current(signal);
     if (encoder.name !== 'software') this.#hardware = true;
+    const start = { track: this.track, index, time: (this.segments[first] as TimelineSegment).start };
+    const until = this.segments[to]?.start ?? this.shop.timeline.duration;
+    await using subtitles = await this.#burnIn?.begin(start, until, signal);
     try {
-      yield* direct
-        ? this.#encodeDirectly(direct, first, encoder, signal)
-        : this.#encodeFed({ first, to, encoder }, signal);
+      if (direct) yield* this.#encodeDirectly(direct, first, encoder, signal);
+      else {
+        const fed = subtitles ?? { input: videoFeed(source, start, signal) };
+        yield* this.#encode({ first, to, encoder }, fed, signal);
+      }
     } catch (error) {
       if (!signal.aborted && error instanceof AppError && error.code === 'transcode-failed')
         encoders.turnOff(encoder, error);
       throw error;
     }
-  }
-
-  async *#encodeFed(span: Stretch, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { source, index } = this.shop;
-    const { first, to } = span;
-    const start = { track: this.track, index, time: (this.segments[first] as TimelineSegment).start };
-    const until = this.segments[to]?.start ?? this.shop.timeline.duration;
-    await using subtitles = await this.#burnIn?.begin(start, until, signal);
-    const fed = subtitles ?? { input: videoFeed(source, start, signal) };
-    yield* this.#encode(span, fed, signal);
   }
 
   async *#encode({ first, to, encoder }: Stretch, fed: Fed, signal: AbortSignal): AsyncGenerator<Uint8Array> {
