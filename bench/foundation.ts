@@ -15,7 +15,7 @@ import { planTimeline } from '../src/hls/timeline.ts';
 import { Limiter } from '../src/lib/limiter.ts';
 import { openMedia } from '../src/media/open.ts';
 import { copiedRenditions } from '../src/presentation/copied.ts';
-import { openSource } from '../src/source/open.ts';
+import { openFile } from '../src/source/file.ts';
 import { type BenchServer, createSession, getBytes, median, memoryKb, percentile, startServer } from './lib/server.ts';
 
 const CACHE = fileURLToPath(new URL('../.cache/bench/', import.meta.url));
@@ -79,7 +79,7 @@ async function randomSegments(server: BenchServer, film: string, segments: numbe
 /** Packages the whole film in this process, one segment after the other. */
 async function sustained(film: string): Promise<{ mbPerSecond: number; cpuPerGb: number }> {
   const signal = new AbortController().signal;
-  const source = await openSource({ kind: 'file', path: film }, { signal });
+  const source = await openFile(film, signal);
   await using reader = await openMedia(source, signal);
   const index = reader.keyframes;
   if (!index) throw new Error('the film has no index');

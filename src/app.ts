@@ -1,22 +1,37 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname } from 'node:path';
-import type { FastifyBaseLogger } from 'fastify';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import { castOrigin } from './cast/lan-address.ts';
+import { CastTokens } from './cast/tokens.ts';
 import type { Config } from './config.ts';
 import type { Places } from './ffmpeg/binaries.ts';
 import { type Capabilities, describeCapabilities, detectCapabilities } from './ffmpeg/capabilities.ts';
 import { Encoders } from './ffmpeg/hardware.ts';
+import type { KnownRoute } from './http/route-book.ts';
 import { buildServer } from './http/server.ts';
+import { authorityText } from './lib/authority.ts';
 import { readerOpener } from './presentation/open-reader.ts';
 import { PresentationStore } from './presentation/presentation-store.ts';
 import { RunPool } from './presentation/run-pool.ts';
 import { defaultCacheBytes } from './presentation/segment-folder.ts';
 import { SegmentStore } from './presentation/segment-store.ts';
 import { SessionStore } from './session/session-store.ts';
+import type { Network } from './source/guard.ts';
+import { SourcePolicy } from './source/policy.ts';
 
 export interface App extends AsyncDisposable {
   /** `http://HOST:PORT`, with the real port. */
   readonly url: string;
+  /** What it answers, and to whom. */
+  readonly routes: readonly KnownRoute[];
+}
+
+/** What the server is surrounded by; the system's, except in tests. */
+export interface World {
+  readonly network?: Network;
+  /** ms since the epoch, for what expires. */
+  readonly now?: () => number;
 }
 
 /** The version of this package. */
@@ -30,6 +45,12 @@ function placesOf(config: Config, configured: string | undefined): Places {
   return { pathEntries: config.searchPath, besideExecutable, ...(configured ? { configured } : {}) };
 }
 
+/** Undefined before it listens. */
+function portOf({ server }: FastifyInstance): number | undefined {
+  const address = server.address();
+  return typeof address === 'object' && address ? address.port : undefined;
+}
+
 /** The one line on what FFmpeg is there. */
 function tell(found: Capabilities, log: FastifyBaseLogger): void {
   const level = found.missing.length === 0 ? 'info' : 'warn';
@@ -40,7 +61,7 @@ function tell(found: Capabilities, log: FastifyBaseLogger): void {
  * Wires the rooms together and listens. Disposing ends requests, sessions and everything they own.
  * @throws what `listen` throws (`EADDRINUSE`, ...).
  */
-export async function startApp(config: Config, log: FastifyBaseLogger): Promise<App> {
+export async function startApp(config: Config, log: FastifyBaseLogger, world: World = {}): Promise<App> {
   await using resources = new AsyncDisposableStack();
   const places = { ffmpeg: placesOf(config, config.ffmpegBin), ffprobe: placesOf(config, config.ffprobeBin) };
   const stopping = new AbortController();
@@ -69,10 +90,13 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
     store,
     folder,
   });
+  const tokens = new CastTokens(world.now);
   const sessions = resources.use(
     new SessionStore({
       presentations,
       idleMs: config.sessionIdleMs,
+      maxSessions: config.maxSessions,
+      onEnded: (id) => tokens.revoke(id),
       onExpired: (session, idleMs) =>
         log.info({ session: session.id, idleSeconds: Math.round(idleMs / 1000) }, 'session expired'),
     }),
@@ -81,8 +105,23 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
     stopping.abort();
     return Promise.all([told, encoders.report()]).then(() => {});
   });
+  const { access } = config;
+  const { castHost } = access;
+  const listen = { ...config.listen };
+  const sources = new SourcePolicy({
+    ...config.sources,
+    ...(world.network ? { network: world.network } : {}),
+    ownPort: () => portOf(server),
+    ownNames: castHost ? [...access.allowedHosts, castHost] : access.allowedHosts,
+  });
+  const origin = () => castOrigin({ castHost, listen: { host: listen.host, port: portOf(server) ?? listen.port } });
+  const cast = { tokens, origin };
   const server = await buildServer({
     sessions,
+    sources,
+    access,
+    listenHost: listen.host,
+    cast,
     capabilities,
     encoders,
     loudness: config.loudness.isOn,
@@ -91,12 +130,10 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
   });
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
-  const address = server.server.address();
-  const port = typeof address === 'object' && address ? address.port : config.listen.port;
-  const { host } = config.listen;
   const owned = resources.move();
   return {
-    url: `http://${host.includes(':') ? `[${host}]` : host}:${port}`,
+    url: `http://${authorityText({ host: listen.host, port: portOf(server) ?? listen.port })}`,
+    routes: server.book.routes,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }

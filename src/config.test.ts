@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { delimiter } from 'node:path';
 import { test } from 'node:test';
 import { ConfigError, readConfig } from './config.ts';
 
@@ -60,6 +61,20 @@ test('a variable that makes no sense is named', () => {
     { RAFFI_CACHE_BYTES: '4X' },
     { RAFFI_CACHE_BYTES: '999999999T' },
     { DEBUG: 'maybe' },
+    { RAFFI_LAN_ACCESS: 'closed' },
+    { RAFFI_API_KEY: 'short' },
+    { RAFFI_LAUNCH_TOKEN: 'with a space in it' },
+    { RAFFI_ALLOWED_ORIGINS: 'https://a.example,*' },
+    { RAFFI_ALLOWED_ORIGINS: 'https://*.example' },
+    { RAFFI_ALLOWED_ORIGINS: 'https://a.example/path' },
+    { RAFFI_ALLOWED_ORIGINS: 'a.example' },
+    { RAFFI_ALLOWED_ORIGINS: 'null' },
+    { RAFFI_ALLOWED_HOSTS: 'http://a.example' },
+    { RAFFI_CAST_HOST: 'user@host' },
+    { RAFFI_CAST_HOST: 'host:99999' },
+    { RAFFI_MEDIA_ROOTS: 'films' },
+    { RAFFI_ALLOW_PRIVATE_SOURCES: 'perhaps' },
+    { RAFFI_MAX_SESSIONS: '0' },
   ];
   for (const env of bad) {
     const name = Object.keys(env)[0] as string;
@@ -68,4 +83,43 @@ test('a variable that makes no sense is named', () => {
       (error: Error) => error instanceof ConfigError && error.message.startsWith(name),
     );
   }
+});
+
+test('reads who may use the server, and what it may open', () => {
+  const none = readConfig({});
+  assert.deepEqual(none.access, {
+    apiKey: undefined,
+    lan: 'guarded',
+    launchToken: undefined,
+    allowedOrigins: [],
+    allowedHosts: [],
+    castHost: undefined,
+  });
+  assert.deepEqual(none.sources, { allowPrivate: undefined, mediaRoots: [] });
+  const all = readConfig({
+    RAFFI_API_KEY: ' 0123456789abcdef ',
+    RAFFI_LAN_ACCESS: 'Open',
+    RAFFI_LAUNCH_TOKEN: 'launch-token',
+    RAFFI_ALLOWED_ORIGINS: 'https://a.example, http://b.example:8080/,moz-extension://0f',
+    RAFFI_ALLOWED_HOSTS: 'Films.example,box.lan:8443',
+    RAFFI_CAST_HOST: '[fd00::1]:80',
+    RAFFI_ALLOW_PRIVATE_SOURCES: 'off',
+    RAFFI_MEDIA_ROOTS: ['/films', '/more films'].join(delimiter),
+  });
+  assert.deepEqual(all.access, {
+    apiKey: '0123456789abcdef',
+    lan: 'open',
+    launchToken: 'launch-token',
+    allowedOrigins: ['https://a.example', 'http://b.example:8080', 'moz-extension://0f'],
+    allowedHosts: [{ host: 'films.example' }, { host: 'box.lan', port: 8443 }],
+    castHost: { host: 'fd00::1', port: 80 },
+  });
+  assert.deepEqual(all.sources, { allowPrivate: false, mediaRoots: ['/films', '/more films'] });
+});
+
+test('a secret that is refused is not shown', () => {
+  assert.throws(
+    () => readConfig({ RAFFI_API_KEY: 'öffentlich-geheim' }),
+    (error: Error) => !/geheim/.test(error.message),
+  );
 });

@@ -1,10 +1,40 @@
 /** The only reader of the environment. */
 import { availableParallelism } from 'node:os';
+import { delimiter, isAbsolute } from 'node:path';
+import { type Authority, parseAuthority } from './lib/authority.ts';
+
+/** Who may use the server, and from where. */
+export interface AccessConfig {
+  /** Lets clients of other machines use the whole API. */
+  readonly apiKey: string | undefined;
+  /** What clients of other machines need: a cast token or the API key, or nothing. */
+  readonly lan: 'guarded' | 'open';
+  /** Lets pages without an origin of their own (`null`, `file://`) control the server. */
+  readonly launchToken: string | undefined;
+  /** Origins of pages that may control the server, besides those of this machine and of applications; as browsers write them. */
+  readonly allowedOrigins: readonly string[];
+  /** Names by which clients may call the server, besides its addresses; with any port when they have none. */
+  readonly allowedHosts: readonly Authority[];
+  /** Where cast devices reach the server; undefined: its address on the local network. */
+  readonly castHost: Authority | undefined;
+}
+
+/** What may be opened as a source. */
+interface SourcesConfig {
+  /** Whether typed addresses of the local network may be opened; undefined: by programs of this machine. */
+  readonly allowPrivate: boolean | undefined;
+  /** Folders that local files must be in; empty: any for programs of this machine, none for others. */
+  readonly mediaRoots: readonly string[];
+}
 
 export interface Config {
   readonly listen: { readonly host: string; readonly port: number };
   /** Sessions without any request for this long end. */
   readonly sessionIdleMs: number;
+  /** Sessions at once. */
+  readonly maxSessions: number;
+  readonly access: AccessConfig;
+  readonly sources: SourcesConfig;
   /** Transcoding runs at once, in the whole process. */
   readonly maxRuns: number;
   /** Bytes of transcoded segments on disk; 0: in memory only; undefined: by what is free. */
@@ -36,6 +66,21 @@ export function readConfig(env: Environment): Config {
   return Object.freeze({
     listen: Object.freeze(listenAddress(env)),
     sessionIdleMs: duration(env, 'RAFFI_SESSION_IDLE', 30 * 60_000),
+    maxSessions: count(env, 'RAFFI_MAX_SESSIONS', 1_000),
+    access: Object.freeze({
+      apiKey: secret(env, 'RAFFI_API_KEY'),
+      lan: choice(env, 'RAFFI_LAN_ACCESS', ['guarded', 'open']),
+      launchToken: secret(env, 'RAFFI_LAUNCH_TOKEN'),
+      allowedOrigins: Object.freeze(list(env, 'RAFFI_ALLOWED_ORIGINS', ',').map(origin)),
+      allowedHosts: Object.freeze(
+        list(env, 'RAFFI_ALLOWED_HOSTS', ',').map((host) => authority('RAFFI_ALLOWED_HOSTS', host)),
+      ),
+      castHost: castHost(env),
+    }),
+    sources: Object.freeze({
+      allowPrivate: optionalFlag(env, 'RAFFI_ALLOW_PRIVATE_SOURCES'),
+      mediaRoots: Object.freeze(list(env, 'RAFFI_MEDIA_ROOTS', delimiter).map(mediaRoot)),
+    }),
     maxRuns: count(env, 'RAFFI_MAX_RUNS', availableParallelism()),
     cacheBytes: bytes(env, 'RAFFI_CACHE_BYTES'),
     loudness: Object.freeze(loudness(env, 'RAFFI_LOUDNESS')),
@@ -138,9 +183,61 @@ function word<T extends string>(env: Environment, name: string, words: readonly 
 }
 
 function flag(env: Environment, name: string, otherwise: boolean): boolean {
+  return optionalFlag(env, name) ?? otherwise;
+}
+
+function optionalFlag(env: Environment, name: string): boolean | undefined {
   const value = text(env, name)?.toLowerCase();
-  if (value === undefined) return otherwise;
+  if (value === undefined) return undefined;
   if (['1', 'true', 'yes', 'on'].includes(value)) return true;
   if (['0', 'false', 'no', 'off'].includes(value)) return false;
   throw new ConfigError(`${name} must be true or false, but is "${value}".`);
+}
+
+/** The first choice is the default. */
+function choice<const T extends string>(env: Environment, name: string, choices: readonly [T, ...T[]]): T {
+  const value = text(env, name)?.toLowerCase() ?? choices[0];
+  const found = choices.find((one) => one === value);
+  if (found === undefined) throw new ConfigError(`${name} must be ${choices.join(' or ')}, but is "${value}".`);
+  return found;
+}
+
+function list(env: Environment, name: string, separator: string): string[] {
+  const parts = (text(env, name) ?? '').split(separator);
+  return parts.map((part) => part.trim()).filter(Boolean);
+}
+
+/** It travels in a header: visible ASCII. The message does not show it. */
+function secret(env: Environment, name: string): string | undefined {
+  const value = text(env, name);
+  if (value === undefined || /^[\x21-\x7e]{8,512}$/.test(value)) return value;
+  throw new ConfigError(`${name} must have 8 to 512 letters, digits and signs, and no spaces.`);
+}
+
+function authority(name: string, value: string): Authority {
+  const parsed = parseAuthority(value);
+  if (parsed) return parsed;
+  throw new ConfigError(`${name} must have a host name or address, with or without a port, but has "${value}".`);
+}
+
+function castHost(env: Environment): Authority | undefined {
+  const value = text(env, 'RAFFI_CAST_HOST');
+  return value === undefined ? undefined : authority('RAFFI_CAST_HOST', value);
+}
+
+/** As browsers write it in the header: scheme, host, and the port unless it is the scheme's own. */
+function origin(value: string): string {
+  const url = URL.parse(value);
+  const web = url?.protocol === 'http:' || url?.protocol === 'https:';
+  const written = web ? url.origin : url ? `${url.protocol}//${url.host}` : undefined;
+  if (written !== undefined && written === value.toLowerCase().replace(/\/$/, '') && !value.includes('*'))
+    return written;
+  throw new ConfigError(
+    `RAFFI_ALLOWED_ORIGINS must have origins such as "https://app.example", comma-separated, but has "${value}".`,
+  );
+}
+
+function mediaRoot(value: string): string {
+  if (isAbsolute(value)) return value;
+  throw new ConfigError(`RAFFI_MEDIA_ROOTS must have absolute paths, separated by "${delimiter}", but has "${value}".`);
 }

@@ -38,7 +38,7 @@ export function byteRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       method: ['GET', 'HEAD'],
       exposeHeadRoute: false,
       url: '/sessions/:id/file',
-      config: { media: true },
+      config: { tier: 'media' },
       schema: {
         summary: "The source's bytes, with Range (RFC 9110)",
         params: SessionParams,
@@ -66,15 +66,20 @@ function sendBytes(request: FastifyRequest, reply: FastifyReply, source: Source,
   const extension = source.name.toLowerCase().split('.').at(-1) ?? '';
   reply.header('etag', etag).header('accept-ranges', 'bytes').header('cache-control', 'no-cache');
   reply.header('content-type', TYPES[extension] ?? 'application/octet-stream');
+  const expected = request.headers['if-match'];
+  if (expected !== undefined && !namesTag(expected, etag)) {
+    throw new AppError('precondition-failed', 'header If-Match: the file has changed, or was never that one.');
+  }
   if (request.headers['if-none-match']?.split(',').some((tag) => ['*', etag, `W/${etag}`].includes(tag.trim()))) {
     return reply.code(304).send();
   }
   const conditional = request.headers['if-range'];
   const useRange = conditional === undefined || conditional === etag;
   const range = useRange ? parseRange(request.headers.range, source.size) : undefined;
-  if (range === 'unsatisfiable') {
+  if (range === 'unsatisfiable' || range === 'too-many') {
     reply.header('content-range', `bytes */${source.size}`);
-    throw new AppError('range-not-satisfiable', `The file has ${source.size} bytes.`);
+    const why = range === 'too-many' ? 'One range at a time, please.' : `The file has ${source.size} bytes.`;
+    throw new AppError('range-not-satisfiable', why);
   }
   const { first, last } = range ?? { first: 0, last: source.size - 1 };
   if (range) reply.code(206).header('content-range', `bytes ${first}-${last}/${source.size}`);
@@ -83,6 +88,11 @@ function sendBytes(request: FastifyRequest, reply: FastifyReply, source: Source,
   return reply.send(
     Readable.from(chunks(source, first, last + 1, signal), { objectMode: false, highWaterMark: CHUNK }),
   );
+}
+
+/** RFC 9110, 13.1.1: any of the listed tags, compared strongly; `*` is any file. */
+function namesTag(header: string, etag: string): boolean {
+  return header.split(',').some((tag) => ['*', etag].includes(tag.trim()));
 }
 
 /** The bytes from `from` (inclusive) to `to` (exclusive), read as fast as they are taken. */

@@ -9,6 +9,7 @@ export function capabilityRoutes(capabilities: Promise<Capabilities>, encoders: 
     app.get(
       '/capabilities',
       {
+        config: { tier: 'control' },
         schema: { summary: 'What can be transcoded here', response: { 200: CapabilitiesInfo, default: ProblemAnswer } },
       },
       async () => {

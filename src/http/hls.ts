@@ -24,7 +24,7 @@ const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
 /** Playlists, initialization segments, segments and slices. */
 export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
   return async (app) => {
-    const config = { media: true };
+    const config = { tier: 'media' } as const;
     const playlistAnswer = { 200: PlaylistAnswer, default: ProblemAnswer };
     const binaryAnswer = { 200: SegmentAnswer, default: ProblemAnswer };
 

@@ -39,10 +39,14 @@ export const pageRoutes: FastifyPluginAsync = async (app) => {
     response: { 200: { description: 'A page.', content: { 'text/html': { schema: Binary } } } },
   };
   const serve = (url: string, { body, headers }: Asset): void => {
-    app.get(url, { schema: url === '/' ? page : { hide: true } }, async (request, reply) => {
-      reply.headers(headers);
-      return request.headers['if-none-match'] === headers.etag ? reply.code(304).send() : reply.send(body);
-    });
+    app.get(
+      url,
+      { config: { tier: 'control' }, schema: url === '/' ? page : { hide: true } },
+      async (request, reply) => {
+        reply.headers(headers);
+        return request.headers['if-none-match'] === headers.etag ? reply.code(304).send() : reply.send(body);
+      },
+    );
   };
   for (const [name, asset] of await loadAssets()) serve(name === 'index.html' ? '/' : `/web/${name}`, asset);
 };
@@ -53,7 +57,6 @@ function asset(body: Buffer, extension: string): Asset {
     'cache-control': 'no-cache',
     etag: `"${createHash('sha256').update(body).digest('base64url').slice(0, 27)}"`,
     'content-security-policy': CONTENT_SECURITY_POLICY,
-    'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
   };
   return { body, headers };

@@ -16,11 +16,18 @@ export const PROBLEMS = {
   'unsupported-media-type': { status: 415, title: 'The request body has an unsupported type' },
   'headers-too-large': { status: 431, title: 'The address or the headers are too long' },
   'origin-not-allowed': { status: 403, title: 'This web page may not control the server' },
+  misdirected: { status: 421, title: 'This is not the server that was asked for' },
+  unauthorized: { status: 401, title: 'This needs a cast token or the API key' },
+  forbidden: { status: 403, title: 'This is not for this client' },
+  'precondition-failed': { status: 412, title: 'The file is not the one that was expected' },
+  'too-many-requests': { status: 429, title: 'Too many requests' },
+  'server-full': { status: 503, title: 'The server has as much to do as it takes on' },
   'session-not-found': { status: 404, title: 'No such session' },
   'variant-not-found': { status: 404, title: 'No such variant' },
   'segment-not-found': { status: 404, title: 'No such segment' },
   'subtitle-not-found': { status: 404, title: 'No such subtitle track' },
   'range-not-satisfiable': { status: 416, title: 'The range lies outside the file' },
+  'source-not-allowed': { status: 403, title: 'This source may not be opened' },
   'source-unsupported': { status: 501, title: 'This kind of source is not supported' },
   'source-not-found': { status: 502, title: 'The source does not exist' },
   'source-not-regular': { status: 502, title: 'The source is not a regular file' },
@@ -52,9 +59,10 @@ export function problemBody({ code, detail }: AppError): Static<typeof Problem> 
 
 /** Sends an error as `application/problem+json`. */
 export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
-  if (PROBLEMS[error.code].status === 503) reply.header('retry-after', '3');
+  const { status } = PROBLEMS[error.code];
+  if ((status === 503 || status === 429) && !reply.hasHeader('retry-after')) reply.header('retry-after', '3');
   return reply
-    .code(PROBLEMS[error.code].status)
+    .code(status)
     .header('content-type', 'application/problem+json')
     .header('cache-control', 'no-store')
     .serializer((body: unknown) => JSON.stringify(body))

@@ -22,6 +22,10 @@ test('ranges of RFC 9110', () => {
     ['bytes=a-b', undefined],
     ['bytes=0-1,5-6', undefined],
     ['items=0-1', undefined],
+    [`bytes=${'0-0,'.repeat(7)}0-0`, undefined],
+    [`bytes=${'0-0,'.repeat(8)}0-0`, 'too-many'],
+    [`bytes=${'0-,'.repeat(5000)}0-`, 'too-many'],
+    [`bytes=${'9'.repeat(5000)}-${'9'.repeat(5000)}`, 'unsatisfiable'],
   ];
   for (const [header, expected] of cases) assert.deepEqual(parseRange(header, size), expected, String(header));
 });

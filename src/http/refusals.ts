@@ -1,18 +1,20 @@
 import { STATUS_CODES } from 'node:http';
 import type { Socket } from 'node:net';
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { AppError } from '../errors.ts';
+import { AppError, toAppError } from '../errors.ts';
+import type { Gate } from './gate.ts';
 import { PROBLEMS, problemBody, sendProblem } from './problem.ts';
 
-/** How many answers are under way on a connection; none: not in the map. */
-const answering = new WeakMap<Socket, number>();
+/** The requests of a connection that are not yet answered to the end. */
+const unanswered = new WeakMap<Socket, Set<FastifyReply['raw']>>();
 
 /** Answers a connection whose bytes are no HTTP request, and closes it: no route and no hook ever sees it. */
 export function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, log: FastifyBaseLogger): void {
   if (error.code === 'ECONNRESET' || socket.destroyed) return;
   log.debug({ code: error.code, reason: error.message }, 'not a request');
-  // In the middle of an answer, a second one would only be taken for a part of it.
-  if (socket.writable && !answering.has(socket)) {
+  // In the middle of an answer, a second one would only be taken for a part of it; before, for that of another request.
+  const pending = [...(unanswered.get(socket) ?? [])];
+  if (socket.writable && pending.every((answer) => !answer.headersSent && !answer.req.complete)) {
     const problem = notARequest(error.code);
     const { status } = PROBLEMS[problem.code];
     const body = JSON.stringify(problemBody(problem));
@@ -32,8 +34,14 @@ function notARequest(code: string | undefined): AppError {
   return new AppError('bad-request', 'request: is not valid HTTP.');
 }
 
-/** Answers addresses that the router cannot read. */
-export function refuseAddress(error: FastifyError, _request: FastifyRequest, reply: FastifyReply): void {
+/** Answers addresses that the router cannot read; no hook sees them, so the gate is asked here. */
+export function refuseAddress(gate: Gate, error: FastifyError, request: FastifyRequest, reply: FastifyReply): void {
+  try {
+    gate.admit(request, reply);
+  } catch (refusal) {
+    void sendProblem(reply, toAppError(refusal));
+    return;
+  }
   if (error.code === 'FST_ERR_BAD_URL')
     void sendProblem(
       reply,
@@ -42,20 +50,14 @@ export function refuseAddress(error: FastifyError, _request: FastifyRequest, rep
   else void sendProblem(reply, new AppError('not-found', 'There is nothing at this address.'));
 }
 
-/** What Node itself would refuse with an empty answer. */
-export function registerRequestChecks(app: FastifyInstance): void {
+/** Remembers the answers that are under way on each connection. */
+export function registerAnswers(app: FastifyInstance): void {
   // RFC 9110, 10.1.1: an unknown expectation may be ignored.
   app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response));
   app.addHook('onRequest', async (request, reply) => {
     const { socket } = request.raw;
-    answering.set(socket, (answering.get(socket) ?? 0) + 1);
-    reply.raw.once('close', () => {
-      const left = (answering.get(socket) ?? 1) - 1;
-      if (left > 0) answering.set(socket, left);
-      else answering.delete(socket);
-    });
-    // RFC 9112, 3.2.
-    if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-      throw new AppError('bad-request', 'header Host: is missing.');
+    const answers = unanswered.get(socket) ?? new Set();
+    unanswered.set(socket, answers.add(reply.raw));
+    reply.raw.once('close', () => answers.delete(reply.raw));
   });
 }

@@ -9,22 +9,32 @@ import fastify, {
   LogController,
 } from 'fastify';
 import { Type } from 'typebox';
+import type { AccessConfig } from '../config.ts';
 import { AppError, toAppError } from '../errors.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import type { SessionStore } from '../session/session-store.ts';
+import type { SourcePolicy } from '../source/policy.ts';
 import { byteRoutes } from './bytes.ts';
 import { capabilityRoutes } from './capabilities.ts';
+import { type CastOptions, castRoutes } from './cast.ts';
+import { Connections, REQUEST_TIMEOUTS } from './connections.ts';
+import { Gate, pathOf } from './gate.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
-import { registerOriginPolicy } from './policy.ts';
 import { PROBLEMS, sendProblem } from './problem.ts';
-import { refuseAddress, refuseConnection, registerRequestChecks } from './refusals.ts';
+import { refuseAddress, refuseConnection, registerAnswers } from './refusals.ts';
+import { RouteBook } from './route-book.ts';
 import { ProblemAnswer } from './schemas.ts';
 import { sessionRoutes } from './sessions.ts';
 
 export interface ServerOptions {
   readonly sessions: SessionStore;
+  readonly sources: SourcePolicy;
+  readonly access: AccessConfig;
+  /** The name or address that the server listens on. */
+  readonly listenHost: string;
+  readonly cast: Omit<CastOptions, 'sessions'>;
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
   /** Whether sessions that do not say get their loudness brought to the target. */
@@ -34,7 +44,7 @@ export interface ServerOptions {
 }
 
 /** The HTTP server with all routes, not yet listening. */
-export async function buildServer(options: ServerOptions): Promise<FastifyInstance> {
+export async function buildServer(options: ServerOptions): Promise<FastifyInstance & { readonly book: RouteBook }> {
   const app = fastify({
     loggerInstance: options.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -43,19 +53,30 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     exposeHeadRoutes: true,
     routerOptions: { maxParamLength: 256 },
     ajv: { customOptions: { allErrors: false } },
-    http: { requireHostHeader: false }, // Node's own refusal would have no body
-    frameworkErrors: refuseAddress,
+    requestTimeout: REQUEST_TIMEOUTS.whole,
+    http: {
+      requireHostHeader: false, // Node's own refusal would have no body
+      headersTimeout: REQUEST_TIMEOUTS.headers,
+      connectionsCheckingInterval: REQUEST_TIMEOUTS.checkedEvery,
+    },
+    frameworkErrors: (error, request, reply) => refuseAddress(gate, error, request, reply),
     clientErrorHandler: (error, socket) => refuseConnection(error, socket, options.log),
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.removeContentTypeParser('text/plain');
 
-  const methods = rememberMethods(app);
+  const server = app as unknown as FastifyInstance;
+  const book = new RouteBook(server);
+  const gate = new Gate(
+    { access: options.access, castTokens: options.cast.tokens, listenHost: options.listenHost },
+    book,
+  );
   registerErrors(app);
-  registerOriginPolicy(app);
-  registerRequestChecks(app as unknown as FastifyInstance);
+  registerAnswers(server);
+  gate.register(server);
+  new Connections().register(server);
   // Before the body: one that cannot be read says nothing about an address that is not there.
   app.addHook('onRequest', async (request, reply) => {
-    if (request.is404) throw noSuchRoute(request, reply, methods);
+    if (request.is404) throw noSuchRoute(request, reply, book);
   });
   app.addHook('onSend', async (_request, reply) => {
     reply.header('server', `raffi-server/${options.version}`);
@@ -77,12 +98,14 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     openapi: {
       openapi: '3.1.0',
       info: { title: 'raffi-server', description: 'On-demand video server.', version: options.version },
+      components: { securitySchemes: SECURITY_SCHEMES },
     },
   });
   await app.register(async (scope) => {
     scope.get(
       '/health',
       {
+        config: { tier: 'control' },
         schema: {
           summary: 'Liveness',
           response: { 200: Type.Object({ status: Type.Literal('ok') }), default: ProblemAnswer },
@@ -95,7 +118,10 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     const description = Type.Unsafe<object>({ type: 'object', additionalProperties: true });
     scope.get(
       '/openapi.json',
-      { schema: { summary: 'This description', response: { 200: description, default: ProblemAnswer } } },
+      {
+        config: { tier: 'control' },
+        schema: { summary: 'This description', response: { 200: description, default: ProblemAnswer } },
+      },
       async () => app.swagger(),
     );
   });
@@ -103,42 +129,28 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(sessionRoutes(options.sessions, options));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));
+  await app.register(castRoutes({ ...options.cast, sessions: options.sessions }));
   await app.register(pageRoutes);
   await app.ready();
-  return app as unknown as FastifyInstance;
+  return Object.assign(server, { book });
 }
 
-interface KnownMethods {
-  readonly allowed: (path: string) => string[];
-}
-
-/** Which methods each registered path knows, to tell 405 from 404. */
-function rememberMethods(app: FastifyInstance): KnownMethods {
-  const routes = new Map<string, { pattern: RegExp; methods: Set<string> }>();
-  app.addHook('onRoute', ({ url, method }) => {
-    if (url.includes('*') || method === 'OPTIONS') return;
-    const pattern = new RegExp(
-      `^${url
-        .split('/')
-        .map((part) => (part.startsWith(':') ? '[^/]+' : RegExp.escape(part)))
-        .join('/')}$`,
-    );
-    const route = routes.get(url) ?? { pattern, methods: new Set<string>() };
-    for (const name of [method].flat()) route.methods.add(name);
-    routes.set(url, route);
-  });
-  const allowed = (path: string): string[] =>
-    [
-      ...new Set(
-        [...routes.values()].filter(({ pattern }) => pattern.test(path)).flatMap(({ methods }) => [...methods]),
-      ),
-    ].sort();
-  return { allowed };
-}
+/** For clients of other machines; those of this one need none of it. */
+const SECURITY_SCHEMES = {
+  apiKey: { type: 'http', scheme: 'bearer', description: 'RAFFI_API_KEY: the whole API.' },
+  castToken: { type: 'apiKey', in: 'query', name: 'cast_token', description: 'GET and HEAD of one session.' },
+  castTokenHeader: { type: 'apiKey', in: 'header', name: 'X-Raffi-Cast-Token', description: 'The same.' },
+  launchToken: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'X-Raffi-Token',
+    description: 'RAFFI_LAUNCH_TOKEN: for pages whose origin is `null` or `file://`.',
+  },
+} as const;
 
 /** Why no route takes a request: 404, or 405, for which it sets `Allow`. */
-function noSuchRoute(request: FastifyRequest, reply: FastifyReply, methods: KnownMethods): AppError {
-  const allowed = methods.allowed(request.url.split('?', 1)[0] as string);
+function noSuchRoute(request: FastifyRequest, reply: FastifyReply, book: RouteBook): AppError {
+  const allowed = book.methods(pathOf(request));
   if (allowed.length === 0 || allowed.includes(request.method)) {
     return new AppError('not-found', 'There is nothing at this address.');
   }

@@ -8,14 +8,17 @@ export function streamUrl(session: Session): string {
   return `/sessions/${session.id}/stream.m3u8`;
 }
 
-/** What clients are told of a session; without the media fields until its source is opened. */
-export function sessionInfo(session: Session, presentation: Presentation | undefined): SessionInfo {
+/**
+ * What clients are told of a session; without the media fields until its source is opened.
+ * @param guest whether the client may only play it: the address of the source may hold secrets, its name does not.
+ */
+export function sessionInfo(session: Session, presentation: Presentation | undefined, guest = false): SessionInfo {
   const { request } = session;
   const error = session.error ?? presentation?.unplayable;
   const isTorrent = request.kind === 'torrent';
   return {
     id: session.id,
-    source: request.source,
+    source: guest ? (presentation?.name ?? '') : request.source,
     kind: request.kind === 'file' ? 'file' : 'http', // the desktop client expects `http` for torrents too
     status: error ? 'error' : session.status,
     createdAt: session.createdAt.toISOString(),

@@ -2,7 +2,9 @@ import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import { AppError } from '../errors.ts';
 import { withDeadline } from '../lib/abort.ts';
+import type { Presentation } from '../presentation/presentation.ts';
 import type { SessionStore } from '../session/session-store.ts';
+import type { SourcePolicy } from '../source/policy.ts';
 import { parseSource } from '../source/spec.ts';
 import { jsonBody } from './json-body.ts';
 import { CreateSession, ProblemAnswer, SessionCreated, SessionInfo, SessionParams } from './schemas.ts';
@@ -12,12 +14,20 @@ import { useSession, viewerSignal } from './viewer.ts';
 /** How long the session info waits for the probe (contract). */
 const INFO_WAIT_MS = 10_000;
 
-/** `/sessions`, `/sessions/{id}`, `/sessions/{id}/audio`, `/cleanup`. @param options.loudness for sessions that do not say. */
-export function sessionRoutes(store: SessionStore, options: { readonly loudness: boolean }): FastifyPluginAsyncTypebox {
+/** How sessions are made. */
+interface SessionOptions {
+  readonly sources: SourcePolicy;
+  /** For sessions that do not say. */
+  readonly loudness: boolean;
+}
+
+/** `/sessions`, `/sessions/{id}`, `/sessions/{id}/audio`, `/cleanup`. */
+export function sessionRoutes(store: SessionStore, options: SessionOptions): FastifyPluginAsyncTypebox {
   return async (app) => {
     app.post(
       '/sessions',
       {
+        config: { tier: 'control' },
         validatorCompiler: jsonBody,
         schema: {
           summary: 'Create a session',
@@ -26,7 +36,7 @@ export function sessionRoutes(store: SessionStore, options: { readonly loudness:
         },
       },
       async (request, reply) => {
-        const session = create(store, request.body, options.loudness);
+        const session = create(store, options, request.caller, request.body);
         reply.code(201).header('location', `/sessions/${session.id}`);
         return { id: session.id, streamUrl: streamUrl(session), status: session.status };
       },
@@ -34,14 +44,17 @@ export function sessionRoutes(store: SessionStore, options: { readonly loudness:
 
     app.get(
       '/sessions',
-      { schema: { summary: 'List sessions', response: { 200: Type.Array(SessionInfo), default: ProblemAnswer } } },
+      {
+        config: { tier: 'control' },
+        schema: { summary: 'List sessions', response: { 200: Type.Array(SessionInfo), default: ProblemAnswer } },
+      },
       async () => store.list().map((session) => sessionInfo(session, session.opened)),
     );
 
     app.get(
       '/sessions/:id',
       {
-        config: { media: true },
+        config: { tier: 'media' },
         schema: {
           summary: 'Session info',
           params: SessionParams,
@@ -56,7 +69,7 @@ export function sessionRoutes(store: SessionStore, options: { readonly loudness:
         );
         // A failed or slow probe never fails this call: it answers without the media fields.
         await wait.catch(() => undefined);
-        return sessionInfo(session, session.opened);
+        return sessionInfo(session, session.opened, request.caller.access === 'cast');
       },
     );
 
@@ -64,6 +77,7 @@ export function sessionRoutes(store: SessionStore, options: { readonly loudness:
     app.post(
       '/sessions/:id/audio',
       {
+        config: { tier: 'control' },
         validatorCompiler: jsonBody,
         schema: {
           summary: 'Choose the default audio track',
@@ -75,10 +89,7 @@ export function sessionRoutes(store: SessionStore, options: { readonly loudness:
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const { index } = request.body;
-        const { info } = await session.presentation(viewerSignal(reply, session));
-        if (!info.tracks.some((track) => track.type === 'audio' && track.index === index)) {
-          throw new AppError('bad-request', `body/index: the source has no audio track ${index}.`);
-        }
+        assertPlayable(await session.presentation(viewerSignal(reply, session)), index);
         session.audioIndex = index;
         return { audioIndex: index };
       },
@@ -86,6 +97,15 @@ export function sessionRoutes(store: SessionStore, options: { readonly loudness:
 
     await app.register(endingRoutes(store));
   };
+}
+
+/** @throws AppError `bad-request` unless this audio track is there, and in the playlists. */
+function assertPlayable({ info, renditions }: Presentation, index: number): void {
+  const track = info.tracks.find((candidate) => candidate.type === 'audio' && candidate.index === index);
+  if (!track) throw new AppError('bad-request', `body/index: the source has no audio track ${index}.`);
+  if (renditions.some((rendition) => rendition.track === track)) return;
+  const why = track.notCopied ?? 'it cannot be delivered';
+  throw new AppError('bad-request', `body/index: audio track ${index} (${track.codec}) cannot be played: ${why}.`);
 }
 
 /**
@@ -105,6 +125,7 @@ function endingRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
     app.delete(
       '/sessions/:id',
       {
+        config: { tier: 'control' },
         schema: {
           summary: 'End a session',
           params: SessionParams,
@@ -120,6 +141,7 @@ function endingRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
     app.route({
       method: ['POST', 'DELETE'],
       url: '/cleanup',
+      config: { tier: 'beacon' },
       schema: {
         summary: 'End one session, or, without an id, those that are idle past the limit',
         description: 'The id may also be in the body, `{"id": …}`, whatever its content type says.',
@@ -153,7 +175,12 @@ function idInJson(body: string): unknown {
   }
 }
 
-function create(store: SessionStore, body: CreateSession, loudness: boolean): ReturnType<SessionStore['create']> {
+function create(
+  store: SessionStore,
+  { sources, loudness }: SessionOptions,
+  client: Parameters<SourcePolicy['accessOf']>[0],
+  body: CreateSession,
+): ReturnType<SessionStore['create']> {
   const source = body.source ?? body.uri;
   if (source === undefined) throw new AppError('bad-request', 'body/source: give the path or URL to play (or `uri`).');
   const spec = parseSource(source, body.kind ?? body.type);
@@ -167,5 +194,6 @@ function create(store: SessionStore, body: CreateSession, loudness: boolean): Re
       ...(body.fileIdx === undefined ? {} : { fileIdx: body.fileIdx }),
     },
     spec,
+    sources.accessOf(client),
   );
 }

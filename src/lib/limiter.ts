@@ -14,16 +14,22 @@ export class Limiter {
 
   /** Runs `task` when there is room. @throws the signal's reason if it aborts while waiting; else what `task` throws. */
   async run<T>(signal: AbortSignal, task: () => Promise<T>): Promise<T> {
+    using _place = await this.acquire(signal);
+    return await task();
+  }
+
+  /** A place among those that run, to be given back by disposing of it, once. @throws the signal's reason if it aborts before. */
+  async acquire(signal: AbortSignal): Promise<Disposable> {
     signal.throwIfAborted();
     if (this.#running < this.#limit) this.#running += 1;
-    else await this.#turn(signal); // the slot is handed over by the task that ends
-    try {
-      return await task();
-    } finally {
-      const next = this.#waiting.values().next().value;
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
+    else await this.#turn(signal); // the place is handed over by the one that ends
+    return { [Symbol.dispose]: () => this.#release() };
+  }
+
+  #release(): void {
+    const next = this.#waiting.values().next().value;
+    if (next === undefined) this.#running -= 1;
+    else next();
   }
 
   #turn(signal: AbortSignal): Promise<void> {

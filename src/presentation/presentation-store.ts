@@ -57,11 +57,14 @@ export class PresentationStore {
     if (failure && failure.until > Date.now()) throw failure.error;
     this.#failures.delete(opening.key);
     let work: Promise<Lease<Presentation>> | undefined;
+    const attempts: { failure?: AppError } = {};
     try {
+      // What went wrong before says more than that the time is over.
       const late = (): Error =>
+        attempts.failure ??
         new AppError('probe-timeout', `${opening.label} did not tell what it is within ${PROBE_DEADLINE_MS / 1000} s.`);
       return await withDeadline(signal, PROBE_DEADLINE_MS, late, (deadline) => {
-        work = this.#openWithRetries(opening, deadline);
+        work = this.#openWithRetries(opening, attempts, deadline);
         return work;
       });
     } catch (error) {
@@ -81,13 +84,19 @@ export class PresentationStore {
     return this.#shared.settled();
   }
 
-  async #openWithRetries(opening: Opening, signal: AbortSignal): Promise<Lease<Presentation>> {
+  async #openWithRetries(
+    opening: Opening,
+    attempts: { failure?: AppError },
+    signal: AbortSignal,
+  ): Promise<Lease<Presentation>> {
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.#openOnce(opening, signal);
       } catch (error) {
         const delay = RETRY_DELAYS_MS[attempt];
-        if (signal.aborted || delay === undefined || !TRANSIENT.has(toAppError(error).code)) throw error;
+        if (signal.aborted) throw error;
+        attempts.failure = toAppError(error);
+        if (delay === undefined || !TRANSIENT.has(attempts.failure.code)) throw error;
         await pause(delay, signal);
       }
     }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import type { PresentationStore } from '../presentation/presentation-store.ts';
 import { openSource, sourceLabel } from '../source/open.ts';
+import type { SourceAccess } from '../source/policy.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
 import { Session, type SessionRequest } from './session.ts';
@@ -10,6 +11,10 @@ export interface SessionStoreOptions {
   readonly presentations: PresentationStore;
   /** A session without any request for this long ends. */
   readonly idleMs: number;
+  /** Sessions at once. */
+  readonly maxSessions: number;
+  /** Called when a session ends, whatever ends it, before anything of it is closed. */
+  readonly onEnded?: (id: string) => void;
   /** Called for each session that ended by itself. */
   readonly onExpired?: (session: Session, idleMs: number) => void;
 }
@@ -32,16 +37,28 @@ export class SessionStore implements AsyncDisposable {
     this.#sweeper.unref();
   }
 
-  /** Answers at once; the source is opened behind it. */
-  create(request: SessionRequest, spec: SourceSpec): Session {
-    const { presentations } = this.#options;
+  /**
+   * Answers at once; the source is opened behind it.
+   * @param access what the client may open.
+   * @throws AppError `source-not-allowed`, `server-full`.
+   */
+  create(request: SessionRequest, spec: SourceSpec, access: SourceAccess): Session {
+    const { presentations, maxSessions, onEnded } = this.#options;
+    access.admit(spec);
+    if (this.#sessions.size >= maxSessions) {
+      throw new AppError(
+        'server-full',
+        `There are ${maxSessions} sessions already, which is the most (RAFFI_MAX_SESSIONS).`,
+      );
+    }
     const id = randomBytes(16).toString('hex');
-    const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal });
-    const opening = { key: `${request.kind} ${request.source}`, label: sourceLabel(spec), source };
+    const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal, access });
+    const opening = { key: `${access.scope} ${request.kind} ${request.source}`, label: sourceLabel(spec), source };
     const session = new Session(id, request, {
       bytes: source,
       presentation: (signal) => presentations.open(opening, signal),
     });
+    if (onEnded) session.ended.addEventListener('abort', () => onEnded(id), { once: true });
     this.#sessions.set(id, session);
     session.start();
     return session;

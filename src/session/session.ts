@@ -138,8 +138,9 @@ export class Session implements AsyncDisposable {
   }
 
   async closeBytes(source: Source): Promise<void> {
-    this.#bytes.delete(source);
+    // It stays known until it is closed, so that the session's end waits for that.
     await source[Symbol.asyncDispose]();
+    this.#bytes.delete(source);
   }
 
   /** A segment that starts at `position` seconds was served. */

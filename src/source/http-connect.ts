@@ -73,7 +73,7 @@ export class Connector {
 
   #lookup(origin: URL): LookupFunction {
     return (hostname, options, callback) => {
-      lookup(hostname, options, (error, address, family) => {
+      (this.#guard.lookup ?? lookup)(hostname, options, (error, address, family) => {
         if (error === null) {
           try {
             for (const one of Array.isArray(address) ? address : [{ address }]) {

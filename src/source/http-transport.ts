@@ -3,10 +3,18 @@
  * limits. It knows neither redirects nor retries nor ranges.
  */
 import { Agent, type Dispatcher } from 'undici';
+import { AppError } from '../errors.ts';
+import { Limiter } from '../lib/limiter.ts';
 import type { AddressGuard } from './guard.ts';
 import { Connector } from './http-connect.ts';
 import type { ResponseHead } from './http-headers.ts';
 import type { HttpTuning } from './http-tuning.ts';
+
+/** Exchanges under way at once, in the whole process: each costs a socket, and its origin the same. */
+const MOST_EXCHANGES = 128;
+/** How long an exchange waits for others to end, ms. */
+const QUEUE_MS = 5_000;
+const exchanges = new Limiter(MOST_EXCHANGES);
 
 /** No byte came in time. */
 export class StallError extends Error {}
@@ -51,14 +59,15 @@ export class HttpTransport {
    * @param onHead called once, with the head; returns what takes the body, or undefined to leave the body alone. What it
    * throws ends the exchange.
    * @returns when the body has ended or its consumer has enough.
-   * @throws what `onHead` or the consumer threw; StallError; the network's error; the signal's reason.
+   * @throws what `onHead` or the consumer threw; StallError; the network's error; the signal's reason; AppError `server-full`.
    */
-  exchange(
+  async exchange(
     request: ExchangeRequest,
     onHead: (head: ResponseHead, flow: Flow) => BodyConsumer | undefined,
     signal: AbortSignal,
   ): Promise<void> {
-    return new Promise((resolve, reject) => {
+    using _place = await placeOf(signal);
+    await new Promise<void>((resolve, reject) => {
       new Exchange(request, onHead, signal, { resolve, reject }).start(this.#agent);
     });
   }
@@ -67,6 +76,25 @@ export class HttpTransport {
   async dispose(): Promise<void> {
     await this.#agent.destroy();
     this.#connector.dispose();
+  }
+}
+
+/** One of the places for exchanges, as soon as there is one. */
+async function placeOf(signal: AbortSignal): Promise<Disposable> {
+  const waiting = new AbortController();
+  const leave = (): void => waiting.abort(signal.reason);
+  signal.throwIfAborted();
+  const timer = setTimeout(() => {
+    const what = `The server is waiting for ${MOST_EXCHANGES} answers of other servers, which is the most.`;
+    waiting.abort(new AppError('server-full', what));
+  }, QUEUE_MS);
+  signal.addEventListener('abort', leave);
+  try {
+    // Never raced against the signal: a place that came at the last moment must reach its holder.
+    return await exchanges.acquire(waiting.signal);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', leave);
   }
 }
 

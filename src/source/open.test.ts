@@ -28,7 +28,9 @@ function recording(refuse: (what: string) => boolean = () => false): AddressGuar
   };
 }
 
-const open = (url: string, guard: AddressGuard = anyAddress) => openSource(parseSource(url, 'http'), { signal, guard });
+const accessWith = (guard: AddressGuard) => ({ guardOf: () => guard, pathOf: async (path: string) => path });
+const open = (url: string, guard: AddressGuard = anyAddress) =>
+  openSource(parseSource(url, 'http'), { signal, access: accessWith(guard) });
 
 const failsWith = (code: string, words: RegExp) => (error: unknown) => {
   assert.ok(error instanceof AppError, String(error));
@@ -42,13 +44,13 @@ test('each kind of source', async () => {
   try {
     const path = join(folder, 'a.bin');
     await writeFile(path, body);
-    await using file = await openSource(parseSource(path), { signal });
+    await using file = await openSource(parseSource(path), { signal, access: accessWith(anyAddress) });
     assert.equal(file.size, body.length);
     await using origin = await startOrigin({ body });
-    await using http = await openSource(parseSource(origin.url), { signal });
+    await using http = await openSource(parseSource(origin.url), { signal, access: accessWith(anyAddress) });
     assert.equal(http.size, body.length);
     await assert.rejects(
-      openSource(parseSource('magnet:?xt=urn:btih:x'), { signal }),
+      openSource(parseSource('magnet:?xt=urn:btih:x'), { signal, access: accessWith(anyAddress) }),
       failsWith('source-unsupported', /Torrents are not supported yet/),
     );
   } finally {

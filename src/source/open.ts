@@ -1,17 +1,17 @@
 import { AppError } from '../errors.ts';
 import { openFile } from './file.ts';
-import { type AddressGuard, anyAddress } from './guard.ts';
 import { openHttp } from './http.ts';
 import { urlLabel } from './http-errors.ts';
 import { defaultTuning, type HttpTuning } from './http-tuning.ts';
+import type { SourceAccess } from './policy.ts';
 import type { Source } from './source.ts';
 import type { SourceSpec } from './spec.ts';
 
 export interface OpenSourceOptions {
   /** Ends the opening; what is open ends by being disposed of. */
   readonly signal: AbortSignal;
-  /** Which URLs and addresses an HTTP source may lead to; any by default. */
-  readonly guard?: AddressGuard;
+  /** What the client may open. */
+  readonly access: Pick<SourceAccess, 'guardOf' | 'pathOf'>;
   /** Departures from the usual times and sizes of HTTP sources; for tests. */
   readonly http?: Partial<HttpTuning>;
 }
@@ -23,9 +23,12 @@ export interface OpenSourceOptions {
 export async function openSource(spec: SourceSpec, options: OpenSourceOptions): Promise<Source> {
   switch (spec.kind) {
     case 'file':
-      return openFile(spec.path, options.signal);
+      return openFile(await options.access.pathOf(spec.path), options.signal);
     case 'http':
-      return openHttp(spec.url, options.guard ?? anyAddress, options.signal, { ...defaultTuning, ...options.http });
+      return openHttp(spec.url, options.access.guardOf(spec.url), options.signal, {
+        ...defaultTuning,
+        ...options.http,
+      });
     case 'torrent':
       throw new AppError('source-unsupported', 'Torrents are not supported yet: give a file or an http(s) link.');
   }

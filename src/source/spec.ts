@@ -95,7 +95,8 @@ function checkedPath(path: string, platform: NodeJS.Platform): string {
 
 function fromFileUrl(text: string, platform: NodeJS.Platform): string {
   const url = URL.parse(text);
-  if (url === null || !/^file:\/\//i.test(text)) throw bad('is not a valid file URL');
+  // `file:/path` is one too (RFC 8089, appendix B); `file:path` would be read from the root.
+  if (url === null || !/^file:[\\/]/i.test(text)) throw bad('is not a valid file URL');
   // The parser has turned "localhost" into the empty host.
   if (url.hostname !== '') throw bad(`is a file URL on another host (${url.hostname}); only local files can be opened`);
   if (url.search !== '' || url.hash !== '') throw bad('is a file URL with "?" or "#": write them as %3F and %23');

@@ -37,7 +37,7 @@ describe('what clients do that nobody expects', () => {
   };
 
   test('what is no request, or has no readable address, is answered with a problem too', async () => {
-    const close = 'Host: x\r\nConnection: close\r\n\r\n';
+    const close = `Host: ${new URL(server.url).host}\r\nConnection: close\r\n\r\n`;
     for (const [bytes, status, code] of [
       ['GARBAGE\r\n\r\n', 400, 'bad-request'],
       ['GET /health HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'bad-request'],
@@ -127,10 +127,10 @@ describe('what clients do that nobody expects', () => {
     const openings = (): number =>
       readdirSync('/proc/self/fd').filter((fd) => linkOf(`/proc/self/fd/${fd}`) === large).length;
     const id = await server.create({ source: large });
-    const { hostname, port } = new URL(server.url);
+    const { host, hostname, port } = new URL(server.url);
     const ask = async (): Promise<Socket> => {
       const socket = connect(Number(port), hostname);
-      socket.write(`GET /sessions/${id}/file HTTP/1.1\r\nHost: x\r\n\r\n`);
+      socket.write(`GET /sessions/${id}/file HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
       await once(socket, 'readable');
       return socket;
     };

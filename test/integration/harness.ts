@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { startApp } from '../../src/app.ts';
+import { startApp, type World } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { type CheckedMediaPlaylist, checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
 
@@ -31,14 +31,14 @@ export interface Info {
   }[];
 }
 
-export async function startTestServer(env: Record<string, string> = {}): Promise<TestServer> {
+export async function startTestServer(env: Record<string, string> = {}, world: World = {}): Promise<TestServer> {
   const config = readConfig({
     RAFFI_SERVER_ADDR: '127.0.0.1:0',
     PATH: process.env.PATH,
     RAFFI_HWACCEL: 'none',
     ...env,
   });
-  const app = await startApp(config, pino({ level: 'silent' }));
+  const app = await startApp(config, pino({ level: 'silent' }), world);
   const get = (path: string, init?: RequestInit): Promise<Response> => fetch(new URL(path, app.url), init);
   const ok = async (path: string): Promise<Response> => {
     const response = await get(path);

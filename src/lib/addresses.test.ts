@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
+import { test } from 'node:test';
+import { type AddressKind, addressKind, canonicalAddress, isOwnAddress } from './addresses.ts';
+
+const KINDS: Record<AddressKind, readonly string[]> = {
+  public: [
+    '8.8.8.8',
+    '1.1.1.1',
+    '172.32.0.1',
+    '172.15.255.255',
+    '100.63.255.255',
+    '100.128.0.0',
+    '192.167.255.255',
+  ].concat(
+    ['9.255.255.255', '11.0.0.0', '126.255.255.255', '128.0.0.0', '223.255.255.255', '169.253.0.1', '198.17.0.1'],
+    ['2606:4700::1111', '2001:4860:4860::8888', '::ffff:8.8.8.8', '64:ff9b::808:808', '2002:808:808::1', 'fb00::1'],
+  ),
+  private: [
+    '10.0.0.0',
+    '10.255.255.255',
+    '172.16.0.1',
+    '172.31.255.255',
+    '192.168.0.1',
+    '100.64.0.1',
+    '100.127.255.255',
+  ].concat(
+    ['198.18.0.1', '198.19.255.255', 'fc00::1', 'fdff::1', 'fe80::1', 'fe80::1%eth0', 'fec0::1', '64:ff9b:1::1'],
+    [
+      '::ffff:192.168.1.1',
+      '::ffff:c0a8:101',
+      '::192.168.1.1',
+      '64:ff9b::10.0.0.1',
+      '2002:c0a8:101::',
+      '::ffff:0:10.1.2.3',
+    ],
+  ),
+  loopback: [
+    '127.0.0.1',
+    '127.255.255.254',
+    '0.0.0.0',
+    '::1',
+    '::',
+    '::ffff:127.0.0.1',
+    '::ffff:7f00:1',
+    '::127.0.0.1',
+  ].concat(['64:ff9b::7f00:1', '2002:7f00:1::', '0:0:0:0:0:0:0:1', '::ffff:0.0.0.0']),
+  metadata: [
+    '169.254.169.254',
+    '169.254.170.2',
+    '169.254.0.23',
+    '100.100.100.200',
+    '168.63.129.16',
+    '192.0.0.192',
+  ].concat(['fd00:ec2::254', 'fd20:ce::254', '::ffff:169.254.169.254', '64:ff9b::a9fe:a9fe', '2002:a9fe:a9fe::1']),
+  unusable: [
+    '224.0.0.1',
+    '239.255.255.255',
+    '240.0.0.1',
+    '255.255.255.255',
+    '0.0.0.1',
+    '203.0.113.1',
+    'ff02::1',
+  ].concat(['2001:db8::1', '2001:0:808:808::1', '100::1', 'nonsense', '', '1.2.3', '::ffff:255.255.255.255']),
+};
+
+for (const [kind, addresses] of Object.entries(KINDS)) {
+  test(`addresses that are ${kind}`, () => {
+    for (const address of addresses) assert.equal(addressKind(address), kind, address);
+  });
+}
+
+test('each address has one spelling', () => {
+  for (const [one, other] of [
+    ['::ffff:192.168.1.5', '192.168.1.5'],
+    ['FE80::1%eth0', 'fe80:0:0:0:0:0:0:1'],
+    ['::1', '0:0::0:1'],
+    ['LocalHost', 'localhost'],
+  ] as const) {
+    assert.equal(canonicalAddress(one), canonicalAddress(other));
+  }
+  assert.notEqual(canonicalAddress('fe80::1'), canonicalAddress('fe80::2'));
+});
+
+test("this machine's own addresses", () => {
+  for (const { address } of Object.values(networkInterfaces()).flatMap((list) => list ?? [])) {
+    assert.equal(isOwnAddress(address), true, address);
+  }
+  assert.equal(isOwnAddress('::ffff:127.0.0.1'), true);
+  assert.equal(isOwnAddress('203.0.113.7'), false);
+});

@@ -1,0 +1,107 @@
+/** What which client may open as a source: local files and addresses. */
+import { realpath } from 'node:fs/promises';
+import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { AppError } from '../errors.ts';
+import { isOwnAddress } from '../lib/addresses.ts';
+import { type AddressGuard, type Network, sourceGuard, systemNetwork } from './guard.ts';
+import type { SourceSpec } from './spec.ts';
+
+export interface SourcePolicyOptions {
+  /** Whether typed private addresses may be opened; undefined: by programs of this machine only. */
+  readonly allowPrivate: boolean | undefined;
+  /** Absolute. Local files must be in one of them; empty: anywhere, for programs of this machine only. */
+  readonly mediaRoots: readonly string[];
+  /** The port that this server listens on; undefined before it does. */
+  readonly ownPort: () => number | undefined;
+  /** Names by which this server is reached, besides its addresses; with any port where they have none. */
+  readonly ownNames: readonly { readonly host: string; readonly port?: number }[];
+  readonly network?: Network;
+}
+
+/** What one client may open. */
+export interface SourceAccess {
+  /** Clients with equal scopes may open the same. */
+  readonly scope: string;
+  /** Refuses at once what can be told from the words alone. @throws AppError `source-not-allowed`. */
+  admit(spec: SourceSpec): void;
+  guardOf(typed: URL): AddressGuard;
+  /** The path to open, links resolved where that matters. @throws AppError `source-forbidden`, `source-not-regular`. */
+  pathOf(path: string): Promise<string>;
+}
+
+/** Who may open what, for the whole server. */
+export class SourcePolicy {
+  readonly #options: SourcePolicyOptions;
+  readonly #network: Network;
+
+  constructor(options: SourcePolicyOptions) {
+    this.#options = options;
+    this.#network = options.network ?? systemNetwork;
+  }
+
+  /** @param client whether it runs on this machine. */
+  accessOf(client: { readonly loopback: boolean }): SourceAccess {
+    const { mediaRoots } = this.#options;
+    const allowPrivate = this.#options.allowPrivate ?? client.loopback;
+    const anyFile = mediaRoots.length === 0 && client.loopback;
+    const guardOf = (typed: URL): AddressGuard =>
+      sourceGuard({ network: this.#network, typed, allowPrivate, isOwn: (host, port) => this.#isOwn(host, port) });
+    return {
+      scope: `${allowPrivate} ${anyFile}`,
+      guardOf,
+      admit(spec) {
+        if (spec.kind === 'http') return notAllowedUnless(() => guardOf(spec.url).checkUrl(spec.url));
+        const path = spec.kind === 'file' ? spec.path : spec.reference;
+        if (spec.kind === 'torrent' && !isAbsolute(path)) return;
+        if (anyFile || mediaRoots.some((root) => isInside(root, resolve(path)))) return;
+        throw new AppError('source-not-allowed', notInRoots(mediaRoots));
+      },
+      pathOf: (path) => (anyFile ? notOfTheKernel(path) : insideRoots(path, mediaRoots)),
+    };
+  }
+
+  #isOwn(host: string, port: number): boolean {
+    const { ownPort, ownNames } = this.#options;
+    if (ownNames.some((own) => own.host === host && (own.port ?? ownPort()) === port)) return true;
+    return port === ownPort() && isOwnAddress(host);
+  }
+}
+
+/** A refusal by the words of the request is the client's fault; behind a redirect or a name, it is the source's. */
+function notAllowedUnless(check: () => void): void {
+  try {
+    check();
+  } catch (error) {
+    if (!(error instanceof AppError) || error.code !== 'source-forbidden') throw error;
+    throw new AppError('source-not-allowed', error.detail, { cause: error });
+  }
+}
+
+function notInRoots(roots: readonly string[]): string {
+  return roots.length === 0
+    ? 'Clients of other machines may open no local files here: RAFFI_MEDIA_ROOTS would say which.'
+    : 'This path is in none of the folders that may be played from (RAFFI_MEDIA_ROOTS).';
+}
+
+/** Links resolved, so that none leads out. What does not exist is left for the opening to tell. */
+async function insideRoots(path: string, roots: readonly string[]): Promise<string> {
+  const real = await realpath(path).catch(() => undefined);
+  if (real === undefined) return path;
+  for (const root of roots) if (isInside(await realpath(root).catch(() => root), real)) return notOfTheKernel(real);
+  throw new AppError(
+    'source-forbidden',
+    `${path} leads out of the folders that may be played from (RAFFI_MEDIA_ROOTS).`,
+  );
+}
+
+/** What Linux makes up when it is read (environments, memory, keys of processes) is no file, although it says so. */
+async function notOfTheKernel(path: string): Promise<string> {
+  const real = process.platform === 'linux' ? await realpath(path).catch(() => path) : path;
+  if (!/^\/(?:proc|sys)(?:\/|$)/.test(real)) return path;
+  throw new AppError('source-not-regular', `${path} is made up by the system, not a file on a disk.`);
+}
+
+function isInside(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way !== '' && way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
+}
