@@ -20,7 +20,7 @@ const BUNDLED_NODE = join(ROOT, 'node_modules', '.bin', WINDOWS ? 'node.cmd' : '
 
 /**
  * Tools of the system, and the packages that bring them: under which name which package manager has them.
- * @type {Record<'ffmpeg' | 'chromium' | 'font', Tool>}
+ * @type {Record<'ffmpeg' | 'chromium' | 'font' | 'ip', Tool>}
  */
 const TOOLS = {
   ffmpeg: {
@@ -44,6 +44,12 @@ const TOOLS = {
     name: 'a font',
     packages: { apt: ['fonts-dejavu-core'], dnf: ['dejavu-sans-fonts'], pacman: ['ttf-dejavu'], apk: ['font-dejavu'] },
     present: () => process.platform !== 'linux' || hasFont(),
+  },
+  ip: {
+    name: 'iproute2',
+    packages: { apt: ['iproute2'], dnf: ['iproute'], pacman: ['iproute2'], apk: ['iproute2'] },
+    // It makes the other host of a test, which only root can; the test says so when there is none.
+    present: () => process.platform !== 'linux' || !isRoot() || onPath('ip') !== undefined,
   },
 };
 
@@ -222,7 +228,7 @@ function verify() {
 function setup(forTests) {
   if (!dependenciesInstalled()) installDependencies();
   checkRuntime();
-  const wanted = forTests ? [TOOLS.ffmpeg, TOOLS.chromium, TOOLS.font] : [TOOLS.ffmpeg];
+  const wanted = forTests ? [TOOLS.ffmpeg, TOOLS.chromium, TOOLS.font, TOOLS.ip] : [TOOLS.ffmpeg];
   let missing = wanted.filter((tool) => !tool.present());
   if (missing.length > 0) installTools(missing);
   missing = missing.filter((tool) => !tool.present());

@@ -61,8 +61,9 @@ async function listeningAddress({ stdout }: ChildProcess): Promise<string | unde
   return /^Server listening on (http:\/\/\S+)$/.exec(line ?? '')?.[1];
 }
 
-export function launchBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: FLAGS });
+/** @param more flags, besides the usual ones. */
+export function launchBrowser(more: readonly string[] = []): Promise<Browser> {
+  return chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...FLAGS, ...more] });
 }
 
 /** One page on the player, with what went wrong in it. */

@@ -152,6 +152,18 @@ describe('sessions as in the contract', () => {
       if (index !== null) assert.equal((await choose(index)).status, 400, String(index));
   });
 
+  test('audio: a track that nothing can deliver is refused, and says why', async () => {
+    const foreign = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'dts'], seconds: 10 });
+    await using plain = await startTestServer({ PATH: '/nonexistent' }); // nothing to transcode with
+    const id = await plain.create({ source: foreign });
+    const choose = (index: number) =>
+      plain.json(`/sessions/${id}/audio`, { method: 'POST', headers: JSON_TYPE, body: JSON.stringify({ index }) });
+    const { status, body } = await choose(1);
+    assert.deepEqual([status, body.code], [400, 'bad-request']);
+    assert.match(body.detail as string, /body\/index: audio track 1 \(dts\) cannot be played: \S+/);
+    assert.equal((await choose(0)).status, 200);
+  });
+
   test('the playlist has two addresses with the same content, right types, HEAD too', async () => {
     const id = await server.create({ source: film });
     const a = await server.get(`/sessions/${id}/stream.m3u8`);
