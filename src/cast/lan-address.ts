@@ -6,7 +6,7 @@ import { type Authority, authorityText } from '../lib/authority.ts';
 
 /** Addresses of documentation (RFC 5737, RFC 3849), to which only the default route leads. */
 const AFAR = [
-  { type: 'udp4', address: '192.0.2.1' },
+  { type: 'udp4', address: '203.0.113.1' },
   { type: 'udp6', address: '2001:db8::1' },
 ] as const;
 

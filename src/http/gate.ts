@@ -38,7 +38,7 @@ export interface GateOptions {
 
 /** Control requests. One person's page needs about 30 at once; programs of this machine are one client together. */
 const RATES: Readonly<Record<'local' | 'remote', Rate>> = {
-  local: { burst: 5_000, perSecond: 500 },
+  local: { burst: 20_000, perSecond: 2_000 },
   remote: { burst: 200, perSecond: 20 },
 };
 /** Wrong tokens and keys. */

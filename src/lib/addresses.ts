@@ -23,9 +23,10 @@ const IPV4: readonly (readonly [network: string, bits: number, kind: AddressKind
   ['100.64.0.0', 10, 'private'],
   ['192.0.0.0', 24, 'private'],
   ['198.18.0.0', 15, 'private'],
-  ['192.0.2.0', 24, 'unusable'],
-  ['198.51.100.0', 24, 'unusable'],
-  ['203.0.113.0', 24, 'unusable'],
+  // For documentation; virtual machines use them all the same.
+  ['192.0.2.0', 24, 'private'],
+  ['198.51.100.0', 24, 'private'],
+  ['203.0.113.0', 24, 'private'],
   ['192.88.99.0', 24, 'unusable'],
   ['224.0.0.0', 3, 'unusable'],
 ];
@@ -41,7 +42,7 @@ const IPV6: readonly (readonly [network: string, bits: number, kind: AddressKind
   ['64:ff9b:1::', 48, 'private'],
   ['100::', 64, 'unusable'],
   ['2001::', 32, 'unusable'], // Teredo: the address inside is hidden
-  ['2001:db8::', 32, 'unusable'],
+  ['2001:db8::', 32, 'private'],
   ['fd00:ec2::', 32, 'metadata'], // Amazon
   ['fd20:ce::', 32, 'metadata'], // Google
   ['fc00::', 7, 'private'],

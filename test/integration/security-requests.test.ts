@@ -345,6 +345,18 @@ describe('methods, bodies and framing', () => {
     }
   });
 
+  test('requests that never come to an end', async () => {
+    const answers = await Promise.all(
+      [`GET /health HTTP/1.1\r\nHost: ${host}\r\nX-A: `, 'G', 'POST /sessions HTTP/1.1\r\n'].map((bytes) =>
+        send(bytes),
+      ),
+    );
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [408, 408, 408],
+    );
+  });
+
   test('sizes', async () => {
     await refuses(get('/health', ...Array.from({ length: 3_000 }, (_, n) => `X-${n}: y`)), 431, 'headers-too-large');
     await refuses(get('/health', `X-A: ${'a'.repeat(20_000)}`), 431, 'headers-too-large');
