@@ -8,7 +8,6 @@ import { isCastToken } from '../cast/tokens.ts';
 import type { AccessConfig } from '../config.ts';
 import { AppError } from '../errors.ts';
 import { withQuery } from '../hls/query.ts';
-import { isLocalHost } from '../lib/addresses.ts';
 import type { Authority } from '../lib/authority.ts';
 import { Secret } from '../lib/secret.ts';
 import { type Client, clientOf } from './client.ts';
@@ -55,7 +54,7 @@ export class Gate {
   readonly #castTokens: CastTokens;
   /** Names of this server, besides its addresses. */
   readonly #hosts: readonly Authority[];
-  readonly #beyondLoopback: boolean;
+  readonly #listenHost: string;
   readonly #book: RouteBook;
   readonly #apiKey: Secret | undefined;
   readonly #launchToken: Secret | undefined;
@@ -64,8 +63,8 @@ export class Gate {
 
   constructor({ access, castTokens, listenHost }: GateOptions, book: RouteBook) {
     const { allowedHosts, castHost } = access;
-    this.#hosts = [{ host: listenHost.toLowerCase() }, ...(castHost ? [castHost] : []), ...allowedHosts];
-    this.#beyondLoopback = !isLocalHost(listenHost);
+    this.#hosts = castHost ? [...allowedHosts, castHost] : allowedHosts;
+    this.#listenHost = listenHost.toLowerCase();
     this.#access = access;
     this.#castTokens = castTokens;
     this.#book = book;
@@ -88,8 +87,8 @@ export class Gate {
     const { raw } = request;
     const { localAddress = '', localPort = 0 } = raw.socket;
     reply.header('x-content-type-options', 'nosniff');
-    const beyondLoopback = this.#beyondLoopback;
-    const facts = { rawHeaders: raw.rawHeaders, target: raw.url ?? '', localAddress, localPort, beyondLoopback };
+    const listenHost = this.#listenHost;
+    const facts = { rawHeaders: raw.rawHeaders, target: raw.url ?? '', localAddress, localPort, listenHost };
     checkHost(facts, this.#hosts);
     const tier = this.#tierOf(request);
     this.#checkOrigin(request, reply, tier);

@@ -12,11 +12,11 @@ function verdict(
   names: readonly Authority[] = [],
   target = '/',
   localPort = 6969,
-  beyondLoopback = true,
+  listenHost = '::',
 ): string {
   const rawHeaders = ['Accept', 'Host', ...hosts.flatMap((host) => ['hOsT', host])];
   try {
-    checkHost({ rawHeaders, target, localAddress: '::ffff:192.168.1.4', localPort, beyondLoopback }, names, (host) =>
+    checkHost({ rawHeaders, target, localAddress: '::ffff:192.168.1.4', localPort, listenHost }, names, (host) =>
       OWN.has(host),
     );
     return 'ok';
@@ -44,8 +44,21 @@ test('our addresses with our port', () => {
 });
 
 test('addresses of the network only when the server listens there', () => {
-  assert.equal(verdict(['192.168.1.5:6969'], [], '/', 6969, false), 'misdirected');
-  assert.equal(verdict(['127.0.0.1:6969'], [], '/', 6969, false), 'ok');
+  assert.equal(verdict(['192.168.1.5:6969'], [], '/', 6969, '127.0.0.1'), 'misdirected');
+  assert.equal(verdict(['127.0.0.1:6969'], [], '/', 6969, '127.0.0.1'), 'ok');
+});
+
+test('what the server listens on, with its port', () => {
+  for (const [listenHost, host] of [
+    ['box.lan', 'Box.lan'],
+    ['::', '[::]'],
+    ['0.0.0.0', '0.0.0.0'],
+    ['127.0.0.5', '127.0.0.5'],
+  ] as const) {
+    assert.equal(verdict([`${host}:6969`], [], '/', 6969, listenHost), 'ok', host);
+    assert.equal(verdict([`${host}:6970`], [], '/', 6969, listenHost), 'misdirected', host);
+    assert.equal(verdict([`${host}:6969`], [], '/', 6969, 'localhost'), 'misdirected', host);
+  }
 });
 
 test('everything else', () => {
@@ -78,7 +91,6 @@ test('everything else', () => {
       '127.1:6969',
       '0x7f.0.0.1:6969',
       '0.0.0.0:6969',
-      '[::]:6969',
       '[::ffff:127.0.0.1]:6969',
       '::1:6969',
       '[::1:6969',

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { AppError } from '../errors.ts';
-import { canonicalAddress, isInterfaceAddress, isLoopback } from '../lib/addresses.ts';
+import { canonicalAddress, isInterfaceAddress, isLocalHost, isLoopback } from '../lib/addresses.ts';
 import { type Authority, parseAuthority } from '../lib/authority.ts';
 
 /** What a request says about the server that it wants. */
@@ -12,8 +12,8 @@ export interface HostFacts {
   /** Where the connection arrived. */
   readonly localAddress: string;
   readonly localPort: number;
-  /** The server listens on more than this machine's own addresses. */
-  readonly beyondLoopback: boolean;
+  /** The name or address that the server listens on, in lower case. */
+  readonly listenHost: string;
 }
 
 const LOCAL_NAMES: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
@@ -51,8 +51,8 @@ function isOurs(
 ): boolean {
   if (names.some((name) => name.host === host.host && (name.port ?? host.port) === host.port)) return true;
   if ((host.port ?? 80) !== facts.localPort) return false;
-  if (LOCAL_NAMES.has(host.host)) return true;
-  if (!facts.beyondLoopback || isIP(host.host) === 0 || isLoopback(host.host)) return false;
+  if (LOCAL_NAMES.has(host.host) || host.host === facts.listenHost) return true;
+  if (isLocalHost(facts.listenHost) || isIP(host.host) === 0 || isLoopback(host.host)) return false;
   // Nearly always it is the address that was connected to: asking for all of them takes longer.
   return canonicalAddress(host.host) === canonicalAddress(facts.localAddress) || isInterface(host.host);
 }
