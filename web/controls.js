@@ -6,6 +6,7 @@ import { audioItems, qualityItems, qualityLabel } from './quality-menu.js';
 import { canFullScreen, canPictureInPicture, toggleFullScreen, togglePictureInPicture } from './screen.js';
 import { Scrubber } from './scrubber.js';
 import { hasSubtitles, subtitleItems, toggleSubtitles } from './subtitle-menu.js';
+import { Volume } from './volume.js';
 
 /**
  * @typedef {import('./playback.js').Playback} Playback
@@ -21,8 +22,6 @@ export class Controls {
   #root = byId('player', HTMLElement);
   #play = byId('play', HTMLButtonElement);
   #bigPlay = byId('big-play', HTMLButtonElement);
-  #mute = byId('mute', HTMLButtonElement);
-  #volume = byId('volume', HTMLInputElement);
   #elapsed = byId('elapsed', HTMLSpanElement);
   #total = byId('total', HTMLSpanElement);
   #chapter = byId('chapter', HTMLSpanElement);
@@ -35,6 +34,7 @@ export class Controls {
   #video;
   #playback;
   #panel;
+  #volume;
   #remaining = false;
   #idleTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
   #flashTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
@@ -50,7 +50,7 @@ export class Controls {
     this.#playback = playback;
     this.#panel = panel;
     this.scrubber = new Scrubber(video, () => this.wake());
-    this.#restoreVolume();
+    this.#volume = new Volume(video, () => this.wake());
     this.#bindButtons();
     this.#bindVideo();
     this.#bindPointer();
@@ -121,8 +121,6 @@ export class Controls {
     const video = this.#video;
     this.#play.addEventListener('click', () => this.toggle());
     this.#bigPlay.addEventListener('click', () => this.toggle());
-    this.#mute.addEventListener('click', () => this.#toggleMute());
-    this.#volume.addEventListener('input', () => this.#setVolume(Number(this.#volume.value) / 100));
     byId('time', HTMLButtonElement).addEventListener('click', () => {
       this.#remaining = !this.#remaining;
       setLabel(byId('time', HTMLButtonElement), this.#remaining ? 'Show the duration' : 'Show the remaining time');
@@ -168,7 +166,6 @@ export class Controls {
       if (Number.isFinite(video.duration)) this.scrubber.setDuration(video.duration);
       this.#mirrorTime();
     });
-    video.addEventListener('volumechange', () => this.#mirrorVolume());
     video.addEventListener('ratechange', () => {
       this.#speedButton.textContent = `${video.playbackRate}×`;
       setLabel(this.#speedButton, `Speed: ${video.playbackRate}×`);
@@ -252,48 +249,6 @@ export class Controls {
     this.#flashTimer = setTimeout(() => this.#flash.classList.remove('shown'), 700);
   }
 
-  #toggleMute() {
-    const video = this.#video;
-    if (video.muted || video.volume === 0) {
-      video.muted = false;
-      if (video.volume === 0) video.volume = 0.5;
-    } else {
-      video.muted = true;
-    }
-    this.wake();
-  }
-
-  /** @param {number} volume */
-  #setVolume(volume) {
-    this.#video.muted = false;
-    this.#video.volume = Math.min(1, Math.max(0, volume));
-  }
-
-  #restoreVolume() {
-    try {
-      const stored = Number(localStorage.getItem('raffi.volume') ?? '1');
-      this.#video.volume = stored >= 0 && stored <= 1 ? stored : 1;
-    } catch {
-      // no storage: full volume
-    }
-    this.#mirrorVolume();
-  }
-
-  #mirrorVolume() {
-    const { muted, volume } = this.#video;
-    const level = muted ? 0 : Math.round(volume * 100);
-    this.#volume.value = String(level);
-    this.#volume.style.setProperty('--level', `${level}%`);
-    this.#volume.setAttribute('aria-valuetext', `${level} %`);
-    setIcon(this.#mute, level === 0 ? 'muted' : level < 50 ? 'quiet' : 'volume');
-    setLabel(this.#mute, level === 0 ? 'Unmute' : 'Mute');
-    try {
-      localStorage.setItem('raffi.volume', String(volume));
-    } catch {
-      // no storage
-    }
-  }
-
   #mirrorState() {
     const video = this.#video;
     const { classList } = this.#root;
@@ -369,15 +324,15 @@ export class Controls {
     skip: (seconds) => this.skip(seconds),
     seek: (seconds) => this.seek(seconds),
     seekShare: (share) => this.seek(this.scrubber.duration * share),
-    louder: (change) => {
-      this.#setVolume((this.#video.muted ? 0 : this.#video.volume) + change);
-      this.#say(`Volume ${Math.round(this.#video.volume * 100)} %`);
-    },
+    louder: (change) => this.#say(`Volume ${this.#volume.change(change)} %`),
     faster: (direction) => {
       const next = SPEEDS[SPEEDS.indexOf(this.#video.playbackRate) + direction];
       if (next !== undefined) this.#setSpeed(next);
     },
-    mute: () => this.#toggleMute(),
+    mute: () => {
+      this.#volume.toggle();
+      this.wake();
+    },
     full: () => toggleFullScreen(this.#root, this.#video),
     pictureInPicture: () => togglePictureInPicture(this.#video),
     nextAudio: () => this.#nextAudio(),

@@ -11,7 +11,7 @@ import {
   size,
 } from './format.js';
 import { bufferAhead } from './metrics.js';
-import { isOriginal, isTranscoded } from './qualities.js';
+import { isOriginal, isTranscoded, sourceIndex } from './qualities.js';
 
 /**
  * @typedef {import('./playback.js').Playback} Playback
@@ -93,7 +93,7 @@ export class Panel {
     const { videoWidth, videoHeight } = this.#video;
     const times = metrics.lastLoad !== undefined && metrics.medianLoad !== undefined;
     const now = facts([
-      ...playing(this.#playback.qualities),
+      ...playing(this.#playback.qualities, this.#playback.info?.availableStreams ?? []),
       ['Buffered ahead', `${bufferAhead(this.#video).toFixed(1)} s`],
       ['Segments loaded', hls === undefined ? undefined : `${metrics.segments}, ${size(metrics.bytes)}`],
       [
@@ -127,23 +127,43 @@ function facts(entries) {
 }
 
 /**
- * The variant that is shown now, and what the server does for it.
+ * The variant that is shown now, what the server does for it, and why.
  * @param {import('./qualities.js').Qualities} qualities
+ * @param {readonly StreamInfo[]} streams
  * @returns {[string, string | undefined][]}
  */
-function playing({ current, playedTrack }) {
+function playing({ current, chosen, playedTrack }, streams) {
   if (current === undefined) return [];
   const { name, level } = current;
   const size = level.width > 0 ? `${level.width} × ${level.height}` : undefined;
   const codecs = level.codecs.split(',').filter((codec) => codec !== '');
   const variant = [isOriginal(level) ? 'Original' : name, size, codecs.map(codecStringName).join(' + ')];
-  const picture = level.videoCodec !== undefined && !isOriginal(level);
-  const work = [picture ? `the picture to ${name}` : '', isTranscoded(playedTrack) ? 'the sound to AAC' : ''];
-  const transcoding = work.filter((part) => part !== '').join(' and ');
+  const work = [];
+  if (level.videoCodec !== undefined && !isOriginal(level)) {
+    const stream = streams.find(({ type, renditions }) => type === 'video' && renditions?.includes(name));
+    const choice = chosen === '' ? 'the line is too slow for the original' : 'as chosen';
+    work.push(`the picture to ${name}: ${whyTranscoded(stream) ?? choice}`);
+  }
+  if (isTranscoded(playedTrack)) {
+    const stream = streams.find(({ type, index }) => type === 'audio' && index === sourceIndex(playedTrack));
+    const why = whyTranscoded(stream);
+    work.push(`the sound to AAC${why === undefined ? '' : `: ${why}`}`);
+  }
   return [
     ['Playing', variant.filter((part) => part !== undefined && part !== '').join(', ')],
-    ['The server', transcoding === '' ? 'copies, nothing is re-encoded' : `is transcoding ${transcoding}`],
+    ['The server', work.length === 0 ? 'copies, nothing is re-encoded' : `is transcoding ${work.join('; and ')}`],
   ];
+}
+
+/**
+ * Why a track does not come as it is; undefined when it could.
+ * @param {StreamInfo | undefined} stream
+ */
+function whyTranscoded(stream) {
+  if (stream === undefined) return undefined;
+  if (stream.delivery === 'transcoded') return stream.reason;
+  const plays = stream.codecString === undefined || decodes(stream.type, stream.codecString);
+  return plays ? undefined : `this browser has no decoder for ${codecName(stream.codec)}`;
 }
 
 /**

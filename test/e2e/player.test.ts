@@ -217,6 +217,26 @@ describe('the page', { timeout: 180_000 }, () => {
       await player.enter(await film());
       await player.playing();
       assert.deepEqual(await outside(player), []);
+      // As wide as it gets: a long film with a choice of everything.
+      await player.page.evaluate(`(() => {
+        globalThis.__raffi.video.pause();
+        const show = (id, text) => {
+          const control = document.getElementById(id);
+          control.hidden = false;
+          if (text) control.textContent = text;
+        };
+        show('audio-button');
+        show('subtitle-button');
+        show('quality-button', '1080p');
+        show('speed-button', '1.75×');
+        show('elapsed', '1:23:45');
+        show('total', '−2:23:45');
+      })()`);
+      assert.deepEqual(await outside(player), []);
+      const rows: number[] =
+        await player.page.evaluate(`[...new Set([...document.querySelectorAll('.row > button, .row > .menu-anchor > button')]
+        .map((control) => control.getBoundingClientRect()).filter(({ width }) => width > 0).map(({ top }) => top))]`);
+      assert.equal(rows.length, 1, 'the controls stand in one row');
       await player.page.tap('#info-button');
       await player.page.evaluate(
         'Promise.all(document.getElementById("panel").getAnimations().map(({ finished }) => finished))',
@@ -245,6 +265,11 @@ function outside(player: PlayerPage): Promise<string[]> {
     for (const control of document.querySelectorAll('button, input')) {
       const { left, right, width } = control.getBoundingClientRect();
       if (width > 0 && (left < 0 || right > clientWidth)) wrong.push(control.id || control.className);
+    }
+    const row = [...document.querySelectorAll('.row button')].map((one) => [one, one.getBoundingClientRect()]);
+    for (const [at, [one, { right, width }]] of row.entries()) {
+      const over = row.slice(at + 1).find(([, next]) => width > 0 && next.width > 0 && next.left < right - 0.5);
+      if (over && !one.closest('.menu') && !over[0].closest('.menu')) wrong.push(one.id + ' lies on ' + over[0].id);
     }
     return wrong;
   })()`);

@@ -91,7 +91,7 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
     const told = (await player.page.textContent('#panel')) ?? '';
     assert.match(told, /Copied, not re-encoded; transcoded to 360p when asked for/);
     assert.match(told, /Playing360p, 320 × 180, H\.264 \(avc1\.[^)]+\) \+ AAC/);
-    assert.match(told, /The serveris transcoding the picture to 360p/);
+    assert.match(told, /The serveris transcoding the picture to 360p: as chosen/);
     await player.page.keyboard.press('Escape');
     assert.equal((await menuTexts(player, 'quality'))[0], 'Auto');
     assert.deepEqual(player.troubles, []);
@@ -149,12 +149,38 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
 
 interface Foreign extends NumberedMediaOptions {
   readonly file?: () => Promise<string>;
+  /** What the details say of the server's work. */
+  readonly tells?: RegExp;
 }
+
+const HDR = [
+  ...['-pix_fmt', 'yuv420p10le', '-color_primaries', 'bt2020', '-color_trc', 'smpte2084', '-colorspace', 'bt2020nc'],
+];
 
 const FOREIGN: Record<string, Foreign> = {
   'MPEG-2 and MP2 in MPEG-TS': { container: 'ts', video: 'mpeg2video', audio: ['mp2'] },
   'MPEG-4 ASP and MP3 in Matroska': { container: 'mkv', video: 'mpeg4', audio: ['mp3'] },
-  'H.264 and DTS': { container: 'mkv', video: 'h264', audio: ['dts'] },
+  'H.264 and DTS': {
+    container: 'mkv',
+    video: 'h264',
+    audio: ['dts'],
+    tells: /the sound to AAC: DTS audio cannot be copied into HLS/,
+  },
+  'H.264 with 4:2:2 samples': {
+    container: 'mkv',
+    video: 'h264',
+    audio: ['aac'],
+    extraArgs: ['-pix_fmt', 'yuv422p'],
+  },
+  'HEVC in 10 bits and HDR with E-AC-3': {
+    container: 'mkv',
+    video: 'hevc',
+    audio: ['eac3'],
+    extraArgs: HDR,
+    tells:
+      /the picture to 360p: this browser has no decoder for HEVC.*the sound to AAC: this browser has no decoder for/,
+  },
+  'VP9 and Opus in WebM': { container: 'webm', video: 'vp9', audio: ['opus'], tells: /copies, nothing is re-encoded/ },
   'H.264 and AC-3': { container: 'mkv', video: 'h264', audio: ['ac3'] },
   'HEVC, which this browser cannot decode': { container: 'mkv', video: 'hevc', audio: ['aac'] },
   'Vorbis in Ogg': { container: 'ogg', audio: ['vorbis'] },
@@ -162,6 +188,9 @@ const FOREIGN: Record<string, Foreign> = {
   'a picture alone': { container: 'mkv', video: 'h264' },
   'thirteen AC-3 tracks': { container: 'mkv', video: 'h264', audio: ['ac3'], file: thirteenTracks },
 };
+
+/** Frames of 30 s: there and back, within a segment and across. */
+const SEEKS = [500, 20, 745, 301, 299, 0, 374, 375, 376, 50, 49, 700, 125, 630, 10, 249, 250, 748, 333, 101];
 
 async function thirteenTracks(): Promise<string> {
   const one = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['ac3'], seconds: 30 });
@@ -181,13 +210,13 @@ describe('what the browser cannot decode', { timeout: 400_000 }, () => {
     await server?.[Symbol.asyncDispose]();
   });
 
-  for (const [name, { file, ...options }] of Object.entries(FOREIGN)) {
+  for (const [name, { file, tells, ...options }] of Object.entries(FOREIGN)) {
     test(`plays and seeks: ${name}`, async () => {
       await using player = await PlayerPage.open(browser, server);
       await player.enter(await (file?.() ?? numberedMedia({ ...options, seconds: 30 })));
       await player.playing();
       if (options.audio) await hears(player, beepFrequency(0));
-      for (const frame of [500, 20, 745, 301, 299]) {
+      for (const frame of SEEKS) {
         const time = (frame + 0.5) / FPS;
         await player.seek(time);
         if (options.video) assert.equal(await player.settledFrame(frame), frame);
@@ -196,8 +225,44 @@ describe('what the browser cannot decode', { timeout: 400_000 }, () => {
       await player.seek(10);
       await player.page.evaluate('globalThis.__raffi.video.play()');
       await player.until('video.currentTime > 10.5');
+      if (tells) {
+        await player.page.keyboard.press('i');
+        assert.match((await player.page.textContent('#panel')) ?? '', tells);
+      }
       assert.ok(await player.page.isHidden('#failure'));
       assert.deepEqual(player.troubles, []);
+    });
+  }
+});
+
+describe('a film with thirteen audio tracks', { timeout: 200_000 }, () => {
+  for (const [width, height] of [
+    [1280, 720],
+    [360, 640],
+    [640, 360],
+  ] as const) {
+    test(`each can be chosen in a window of ${width} x ${height}`, async () => {
+      await using server = await startServer();
+      const browser = await launchBrowser();
+      try {
+        await using player = await PlayerPage.open(browser, server, '/', { viewport: { width, height } });
+        await player.enter(await thirteenTracks());
+        await player.playing();
+        for (const track of [12, 0, 6]) {
+          await openMenu(player, 'audio');
+          const entry = player.page.locator('#audio-menu button').nth(track);
+          await entry.scrollIntoViewIfNeeded();
+          const box = await entry.boundingBox();
+          assert.ok(box && box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height);
+          await entry.click();
+          await player.until(
+            `hls.audioTracks[hls.audioTrack]?.url.includes('/audio-${track}-aac/') && video.readyState >= 3`,
+          );
+        }
+        assert.deepEqual(player.troubles, []);
+      } finally {
+        await browser.close();
+      }
     });
   }
 });
