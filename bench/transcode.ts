@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { createSession, getBytes, median, memoryKb, startServer } from './lib/server.ts';
 
 const CACHE = fileURLToPath(new URL('../.cache/bench/', import.meta.url));
-const RUNS = 9;
+const RUNS = 7;
 
 async function run(args: readonly string[]): Promise<number> {
   const start = performance.now();
@@ -58,8 +58,8 @@ async function measure(film: string): Promise<void> {
   const audio = rendition === undefined ? [] : await parts(`${server.url}/sessions/${id}/${rendition}/playlist.m3u8`);
   await getBytes(`${server.url}/sessions/${id}/720p/0.m4s`);
   for (let i = 0; i < RUNS; i++) {
-    // Places far from each other, so that no run reaches the next one; each is used by both.
-    const at = video[Math.floor(((i + 0.5) / RUNS) * video.length)] as Part;
+    // Places far from each other, so that no run has made or is about to make the next one; each is used by both.
+    const at = video[Math.floor(((i + 1) / (RUNS + 1)) * video.length)] as Part;
     await new Promise((resolve) => setTimeout(resolve, 1500)); // the run before has made what it looks ahead
     const start = performance.now();
     await getBytes(`${server.url}/sessions/${id}/720p/${at.n}.m4s`);
@@ -81,7 +81,7 @@ async function measure(film: string): Promise<void> {
     ];
     const mp4 = ['-an', '-f', 'mp4', '-movflags', '+frag_keyframe+empty_moov', 'pipe:1'];
     theirs.push(await run(['-ss', at.start.toFixed(3), '-i', film, '-t', at.duration.toFixed(3), ...encoder, ...mp4]));
-    const part = audio[Math.floor(((i + 0.5) / RUNS) * audio.length)];
+    const part = audio[Math.floor(((i + 1) / (RUNS + 1)) * audio.length)];
     if (part === undefined) continue;
     const begin = performance.now();
     await getBytes(`${server.url}/sessions/${id}/${rendition}/${part.n}.m4s`);
