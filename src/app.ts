@@ -51,6 +51,12 @@ function portOf({ server }: FastifyInstance): number | undefined {
   return typeof address === 'object' && address ? address.port : undefined;
 }
 
+function segmentStore(config: Config, log: FastifyBaseLogger): SegmentStore {
+  const { cacheFolder: folder, cacheMemoryBytes: memoryBytes } = config;
+  const diskBytes = config.cacheBytes ?? defaultCacheBytes(folder);
+  return new SegmentStore({ diskBytes, folder, log, ...(memoryBytes === undefined ? {} : { memoryBytes }) });
+}
+
 /** The one line on what FFmpeg is there. */
 function tell(found: Capabilities, log: FastifyBaseLogger): void {
   const level = found.missing.length === 0 ? 'info' : 'warn';
@@ -80,8 +86,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     stopping.signal,
   );
   const folder = tmpdir();
-  const diskBytes = config.cacheBytes ?? defaultCacheBytes(folder);
-  const store = resources.use(new SegmentStore({ diskBytes, folder, log }));
+  const store = resources.use(segmentStore(config, log));
   const presentations = new PresentationStore(readerOpener(capabilities), {
     capabilities,
     encoders,
@@ -89,6 +94,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     pool: new RunPool(config.maxRuns),
     store,
     folder,
+    stallMs: config.transcodeStallMs,
   });
   const tokens = new CastTokens(world.now);
   const sessions = resources.use(

@@ -56,6 +56,8 @@ test('a variable that makes no sense is named', () => {
     { PORT: '-1' },
     { RAFFI_SESSION_IDLE: 'soon' },
     { RAFFI_SESSION_IDLE: '0' },
+    { RAFFI_CACHE_MEMORY: 'much' },
+    { RAFFI_TRANSCODE_STALL: 'never' },
     { RAFFI_CACHE_BYTES: 'lots' },
     { RAFFI_CACHE_BYTES: '-1' },
     { RAFFI_CACHE_BYTES: '4X' },

@@ -1,5 +1,5 @@
 /** The only reader of the environment. */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { delimiter, isAbsolute } from 'node:path';
 import { type Authority, parseAuthority } from './lib/authority.ts';
 
@@ -47,6 +47,12 @@ export interface Config {
   };
   /** The graphics processor that encodes video. */
   readonly hwaccel: (typeof HWACCELS)[number];
+  /** Bytes of transcoded segments in memory, before they go to disk; undefined: the usual. */
+  readonly cacheMemoryBytes: number | undefined;
+  /** A folder that exists; transcoded segments are kept in one of their own in it. */
+  readonly cacheFolder: string;
+  /** A run that gives nothing for this long hangs. */
+  readonly transcodeStallMs: number;
   readonly ffmpegBin: string | undefined;
   readonly ffprobeBin: string | undefined;
   /** Folders of PATH, in order. */
@@ -85,6 +91,9 @@ export function readConfig(env: Environment): Config {
     cacheBytes: bytes(env, 'RAFFI_CACHE_BYTES'),
     loudness: Object.freeze(loudness(env, 'RAFFI_LOUDNESS')),
     hwaccel: word(env, 'RAFFI_HWACCEL', HWACCELS, 'auto'),
+    cacheMemoryBytes: bytes(env, 'RAFFI_CACHE_MEMORY'),
+    cacheFolder: text(env, 'RAFFI_CACHE_DIR') ?? tmpdir(),
+    transcodeStallMs: duration(env, 'RAFFI_TRANSCODE_STALL', 20_000),
     ffmpegBin: text(env, 'RAFFI_FFMPEG_BIN'),
     ffprobeBin: text(env, 'RAFFI_FFPROBE_BIN'),
     searchPath: Object.freeze(

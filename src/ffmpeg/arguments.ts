@@ -100,6 +100,11 @@ export function fragmentedOutput(encoder: VideoEncoder, video: EncodedVideo, bou
   ];
 }
 
+/** The frames before `end`, seconds, and one more: with that the muxer ends the segment, and knows how long its last frame lasts. */
+function andOneMore(end: number): string {
+  return `select='isnan(prev_t)+lt(prev_t,${(end - EARLY).toFixed(6)})'`;
+}
+
 /**
  * H.264 as fragmented MP4, a fragment for each boundary. Runs that start at different boundaries have the same initialization segment and
  * join seamlessly: presentation times are the input's, groups of pictures are closed, key frames stand at the boundaries and nowhere else.
@@ -108,7 +113,8 @@ export function videoArguments(job: VideoJob): string[] {
   const { direct, picture, encoder, width, height, boundaries, burnIn } = job;
   const first = (boundaries[0] as number) - EARLY;
   const span = direct ? directSpan(direct, first) : [];
-  const filters = [...span, ...picture.filters(first, width, height)];
+  const end = job.head ? boundaries[1] : undefined;
+  const filters = [...span, ...picture.filters(first, width, height), ...(end === undefined ? [] : [andOneMore(end)])];
   const decoding = [...picture.decoderOptions, ...burnInOptions(burnIn)];
   return [
     ...QUIET,

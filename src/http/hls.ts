@@ -148,7 +148,9 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
           number === undefined
             ? ((await presentation.init(rendition, session.position, signal)) as Uint8Array)
             : await segmentBytes(presentation, rendition, number, signal, reply);
-        if (number !== undefined) session.played(rendition.segments[number]?.start ?? 0);
+        // Subtitles are fetched far ahead of where the viewer is.
+        if (number !== undefined && rendition.track.type !== 'subtitle')
+          session.played(rendition.segments[number]?.start ?? 0);
         reply.header('content-type', rendition.contentType);
         reply.header('cache-control', rendition.changing ? 'no-store' : 'private, max-age=3600');
         return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));

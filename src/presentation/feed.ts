@@ -1,6 +1,7 @@
 import { segmentAt, type TimelineSegment } from '../hls/timeline.ts';
+import { unreferencedTest } from '../media/codecs/unreferenced.ts';
 import { feedCluster, feedHeader } from '../media/feed/feed.ts';
-import type { Cut, KeyframeIndex, PacketBatch, Track } from '../media/types.ts';
+import type { Cut, KeyframeIndex, Packet, PacketBatch, Track } from '../media/types.ts';
 import { cutOf, type Opened } from './copied.ts';
 
 /*
@@ -11,17 +12,89 @@ import { cutOf, type Opened } from './copied.ts';
 /** Grid segments are looked through backwards for a key frame, at most so many. */
 const GRID_LOOK_BACK = 10;
 
+const CLUSTER_PACKETS = 16;
+/** Frames fed beyond the end of a feed that has one: filters look at what follows, and keep one of so many that this many are kept in a second. */
+const BEYOND = 2;
+const MOST_FRAMES = 60;
+/** Seconds before the start from which everything is fed, since filters look at frames and at how many there are. */
+const SEEN_BY_FILTERS = 0.2;
+/** Boundaries and frame times are rounded by less than this, seconds; frames are further apart. */
+const ROUNDING = 0.003;
+
 /** Where a feed of the played video begins. */
 export interface VideoStart {
   readonly track: Track;
   readonly index: KeyframeIndex | undefined;
   /** Seconds on the presentation's clock. */
   readonly time: number;
+  /** Seconds on the presentation's clock: the feed ends some frames after it; absent: with the track. */
+  readonly until?: number | undefined;
 }
 
-/** The packets of the played video from the last key frame at or before the start on. */
+/**
+ * The packets of the played video from the last key frame at or before the start on, without those well before the start that nothing is predicted from:
+ * nobody sees them.
+ */
 export function videoFeed(source: Opened, start: VideoStart, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  return clusters(start.track, source.info.startTime, videoBatches(source, start, signal));
+  const { track, time, until } = start;
+  const { startTime } = source.info;
+  const needed = withoutUnseen(videoBatches(source, start, signal), track, time + startTime);
+  const some = until === undefined ? needed : endingAfter(needed, until + startTime, framesBeyond(track));
+  return clusters(track, startTime, some);
+}
+
+/** @param time seconds on the source's clock */
+async function* withoutUnseen(
+  batches: AsyncIterable<PacketBatch>,
+  track: Track,
+  time: number,
+): AsyncGenerator<PacketBatch> {
+  const isUnreferenced = unreferencedTest(track.config);
+  for await (const batch of batches) {
+    const unseen = ({ pts, data }: Packet): boolean => pts < time - SEEN_BY_FILTERS && isUnreferenced?.(data) === true;
+    yield batch.packets.some(unseen)
+      ? holding(
+          batch,
+          batch.packets.filter((packet) => !unseen(packet)),
+        )
+      : batch;
+  }
+}
+
+function framesBeyond({ video }: Track): number {
+  return BEYOND + Math.max(1, Math.ceil((video?.frameRate ?? 0) / MOST_FRAMES));
+}
+
+/**
+ * @param time seconds on the source's clock
+ * @param wanted frames from `time` on
+ */
+async function* endingAfter(
+  batches: AsyncIterable<PacketBatch>,
+  time: number,
+  wanted: number,
+): AsyncGenerator<PacketBatch> {
+  let beyond = 0;
+  for await (const batch of batches) {
+    const { packets } = batch;
+    const later = packets
+      .map(({ pts }) => pts)
+      .filter((pts) => pts >= time - ROUNDING)
+      .sort((a, b) => a - b);
+    const limit = later[wanted - beyond - 1];
+    beyond += later.length;
+    if (limit !== undefined) {
+      const last = packets.findLastIndex(({ pts }) => pts <= limit);
+      yield holding(batch, packets.slice(0, last + 1));
+      return;
+    }
+    yield batch;
+  }
+}
+
+/** Some of a batch's packets. */
+function holding(batch: PacketBatch, packets: readonly Packet[]): PacketBatch {
+  return { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
 }
 
 /** The packets of an audio track from `time` (seconds, presentation) on. */
@@ -37,7 +110,9 @@ async function* clusters(
   yield feedHeader(track);
   for await (const batch of batches) {
     using held = batch;
-    if (held.packets.length > 0) yield feedCluster(held.packets, startTime);
+    // In small pieces: FFmpeg takes its time, and each waits in memory for it.
+    for (let at = 0; at < held.packets.length; at += CLUSTER_PACKETS)
+      yield feedCluster(held.packets.slice(at, at + CLUSTER_PACKETS), startTime);
   }
 }
 
@@ -111,6 +186,6 @@ async function* audioBatches(
   for (; n < timeline.segments.length; n++) {
     const batch = await reader.read(track.id, cutOf(source, n), signal);
     const packets = batch.packets.filter(({ pts, duration }) => pts + duration > from);
-    yield { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
+    yield holding(batch, packets);
   }
 }

@@ -8,6 +8,8 @@ export interface PooledRun {
   /** Whether somebody waits for one of its segments. */
   readonly needed: boolean;
   begin(): void;
+  /** Perhaps it may go on now with what nobody waits for. */
+  resume(): void;
   stop(reason: AppError): Promise<void>;
 }
 
@@ -27,6 +29,19 @@ export class RunPool {
 
   get size(): number {
     return this.#running.size;
+  }
+
+  /**
+   * Whether somebody waits for a segment: nothing is made ahead meanwhile, since it would take the processor from it. Not while runs are queued: they take
+   * turns then, and a turn is worth more than one segment.
+   */
+  get busy(): boolean {
+    return this.#queued.size === 0 && this.#running.values().some(({ needed }) => needed);
+  }
+
+  /** Told by a run when nobody waits for it any more. */
+  eased(): void {
+    if (!this.busy) for (const run of this.#running) run.resume();
   }
 
   /** Begins the run now, or when there is room. */

@@ -13,11 +13,19 @@ interface Made {
   readonly ended: Promise<AppError | undefined>;
 }
 
-/** A run whose segment n is the one byte n. */
-function start(pool: RunPool, first: number, make: SegmentMaker = counting()): Made {
+/** A run whose segment n is the one byte n. @param others segments that are there already */
+function start(pool: RunPool, first: number, make: SegmentMaker = counting(), others: readonly number[] = []): Made {
   const delivered: number[] = [];
   const { promise, resolve } = Promise.withResolvers<AppError | undefined>();
-  const run = new Run({ first, make, pool, deliver: (n) => delivered.push(n), ended: resolve });
+  const run = new Run({
+    first,
+    reach: 6,
+    make,
+    pool,
+    deliver: (n) => delivered.push(n),
+    has: (n) => others.includes(n),
+    ended: resolve,
+  });
   pool.add(run);
   return { run, delivered, ended: promise };
 }
@@ -66,6 +74,48 @@ test('waiters of one segment share it; one who leaves ends only its own wait', a
   await assert.rejects(left, /left/);
   assert.deepEqual([...(await stayed)], [2]);
   await run.stop(new AppError('server-closing', 'end of test'));
+});
+
+test('what another run has made is not made again for nobody', async () => {
+  const { run, delivered } = start(new RunPool(1), 5, counting(), [7]);
+  await run.wait(5, never);
+  for (let n = 0; n < 50; n++) await tick();
+  assert.deepEqual(delivered, [5, 6]);
+  assert.deepEqual([...(await run.wait(8, never))], [8]);
+  await run.stop(new AppError('server-closing', 'end of test'));
+});
+
+test('what nobody waits for any more is not made ahead', async () => {
+  const { run, delivered } = start(new RunPool(1), 0);
+  await run.wait(0, never);
+  for (let n = 0; n < 50; n++) await tick();
+  const leaver = new AbortController();
+  const left = run.wait(5, leaver.signal);
+  leaver.abort(new Error('left'));
+  await assert.rejects(left, /left/);
+  for (let n = 0; n < 50; n++) await tick();
+  assert.deepEqual(delivered, [0, 1, 2, 3, 4], 'the one that was being made, and no more');
+  await run.stop(new AppError('server-closing', 'end of test'));
+});
+
+test('nothing is made ahead while somebody waits for another run', async () => {
+  const pool = new RunPool(2);
+  const first = start(pool, 0);
+  const gate = Promise.withResolvers<void>();
+  const second = start(pool, 50, async function* (from, signal) {
+    await gate.promise;
+    yield* counting()(from, signal);
+  });
+  const wanted = second.run.wait(50, never);
+  await first.run.wait(0, never);
+  for (let n = 0; n < 50; n++) await tick();
+  assert.deepEqual(first.delivered, [0]);
+  assert.deepEqual([...(await first.run.wait(1, never))], [1], 'what somebody waits for is');
+  gate.resolve();
+  await wanted;
+  for (let n = 0; n < 50; n++) await tick();
+  assert.deepEqual(first.delivered, [0, 1, 2, 3, 4]);
+  for (const { run } of [first, second]) await run.stop(new AppError('server-closing', 'end of test'));
 });
 
 test('a run that breaks goes on once from its last good segment; twice at one place is a failure', async () => {

@@ -7,22 +7,23 @@ export type SegmentMaker = (first: number, signal: AbortSignal) => AsyncGenerato
 
 /** Segments that a run makes beyond the last one that was asked for. */
 export const LOOK_AHEAD = 3;
-/** A request so far ahead of a run waits for it; one further ahead is worth a run of its own. */
-const REACH = 6;
 /** A run that nobody asked for anything ends after this time. */
 const IDLE_MS = 10_000;
 
 /**
  * One run: contiguous segments of one rendition, made while somebody wants them.
  *
- * Invariant: `next` is the segment being made; a segment that somebody waits for is >= `next`; the maker is pulled only while `next` <= `#wanted`. A run is
- * queued, then running, then ended; the pool moves it from queued to running, only `#end` ends it, and then nobody waits any more.
+ * Invariant: `next` is the segment being made; a segment that somebody waits for is >= `next`; the maker is pulled only while somebody waits, or `next` <=
+ * `#wanted` and nobody waits for any other run either. A run is queued, then running, then ended; the pool moves it from queued to running, only `#end` ends it,
+ * and then nobody waits any more.
  */
 export class Run {
   readonly #make: SegmentMaker;
   readonly #deliver: (n: number, bytes: Uint8Array) => void;
   readonly #pool: RunPool;
   readonly #ended: (error: AppError | undefined) => void;
+  readonly #reach: number;
+  readonly #has: (n: number) => boolean;
   readonly #owner = new AbortController();
   readonly #waiting = new Map<
     number,
@@ -35,15 +36,21 @@ export class Run {
 
   constructor(options: {
     readonly first: number;
+    /** A request so many segments ahead of the one being made waits for it; one further ahead is worth a run of its own. */
+    readonly reach: number;
     readonly make: SegmentMaker;
     readonly pool: RunPool;
     /** Called with each segment, before those who wait for it get it. */
     readonly deliver: (n: number, bytes: Uint8Array) => void;
+    /** Whether a segment is there already, made by another run: it is not made again for nobody. */
+    readonly has: (n: number) => boolean;
     /** Called once. */
     readonly ended: (error: AppError | undefined) => void;
   }) {
     this.#next = options.first;
     this.#wanted = options.first;
+    this.#reach = options.reach;
+    this.#has = options.has;
     this.#make = options.make;
     this.#pool = options.pool;
     this.#deliver = options.deliver;
@@ -52,7 +59,7 @@ export class Run {
 
   /** Whether a request for segment `n` should wait for this run. */
   covers(n: number): boolean {
-    return !this.#owner.signal.aborted && n >= this.#next && n <= this.#next + REACH;
+    return !this.#owner.signal.aborted && n >= this.#next && n <= Math.max(this.#next + this.#reach, this.#wanted);
   }
 
   /** Whether somebody waits for a segment: such a run is not ended for the sake of another. */
@@ -60,7 +67,7 @@ export class Run {
     return this.#waiting.size > 0;
   }
 
-  /** Segment `n`, which the run covers. A waiter that leaves ends only its own wait. */
+  /** Segment `n`, which the run covers. A waiter that leaves ends only its own wait; the last one takes with it what was made ahead for it. */
   async wait(n: number, signal: AbortSignal): Promise<Uint8Array> {
     let entry = this.#waiting.get(n);
     if (entry === undefined) {
@@ -76,8 +83,26 @@ export class Run {
       return await waitFor(entry.promise, signal);
     } finally {
       entry.count -= 1;
-      if (entry.count === 0 && this.#waiting.get(n) === entry) this.#waiting.delete(n);
+      if (entry.count === 0 && this.#waiting.get(n) === entry) {
+        this.#waiting.delete(n);
+        if (!this.needed) this.#wanted = this.#next;
+        this.#ease();
+      }
     }
+  }
+
+  /** Called by the pool when others need it less. */
+  resume(): void {
+    this.#more?.();
+  }
+
+  #ease(): void {
+    if (!this.needed) this.#pool.eased();
+  }
+
+  /** Whether the next segment is to be made now. */
+  get #goesOn(): boolean {
+    return this.needed || (this.#next <= this.#wanted && !this.#has(this.#next) && !this.#pool.busy);
   }
 
   /** Called by the pool when there is room. */
@@ -121,16 +146,17 @@ export class Run {
       this.#deliver(n, bytes);
       this.#waiting.get(n)?.settle.resolve(bytes);
       this.#waiting.delete(n);
-      if (this.#next > this.#wanted && !(await this.#demand())) return;
+      this.#ease();
+      if (!this.#goesOn && !(await this.#demand())) return;
     }
   }
 
-  /** Waits until somebody wants the next segment; false when nobody did for long enough. */
+  /** Waits until the next segment is to be made; false when it was not for long enough. */
   async #demand(): Promise<boolean> {
     const { promise, resolve } = Promise.withResolvers<boolean>();
     const idle = setTimeout(() => resolve(false), IDLE_MS);
     this.#more = () => {
-      if (this.#next <= this.#wanted) resolve(true);
+      if (this.#goesOn) resolve(true);
     };
     this.#pool.idle();
     try {
@@ -148,6 +174,7 @@ export class Run {
     const error = failure ?? new AppError('transcode-failed', 'The transcoder ended before this segment.');
     for (const { settle } of this.#waiting.values()) settle.reject(error);
     this.#waiting.clear();
+    this.#pool.eased();
     this.#ended(failure);
   }
 }

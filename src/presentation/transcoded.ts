@@ -38,6 +38,8 @@ export interface Workshop {
   readonly encoders: Encoders;
   readonly pool: RunPool;
   readonly store: SegmentStore;
+  /** Milliseconds without output that are a hang. */
+  readonly stallMs: number;
 }
 
 /** Packets of the source before the first one that is kept, so that its decoder has settled, seconds. */
@@ -63,6 +65,8 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
   readonly extension = 'm4s';
   readonly segments: readonly TimelineSegment[];
   protected readonly shop: Workshop;
+  /** Segments that a run makes in the time that a new one takes to begin. */
+  protected abstract readonly reach: number;
   readonly #runs = new Set<Run>();
   /** Segments that viewers took last, the newest at the end: what follows them will be wanted next. */
   readonly #places: number[] = [];
@@ -112,11 +116,14 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
     const make: SegmentMaker = (first, signal) => this.make(first, signal);
     const run: Run = new Run({
       first: n,
+      reach: this.reach,
       make,
       pool: this.shop.pool,
+      // What viewers were given stays as it is.
       deliver: (made, bytes) => {
-        if (this.keeps(bytes)) this.shop.store.put(this.#key(made), bytes);
+        if (this.keeps(bytes) && !this.shop.store.has(this.#key(made))) this.shop.store.put(this.#key(made), bytes);
       },
+      has: (made) => this.shop.store.has(this.#key(made)),
       ended: () => this.#runs.delete(run),
     });
     this.#runs.add(run);
@@ -157,6 +164,8 @@ export interface VideoQuality {
 interface Stretch {
   readonly first: number;
   readonly to: number;
+  /** One segment that somebody waits for, whose input ends behind it (docs/decisions/0013). */
+  readonly head: boolean;
   readonly encoder: VideoEncoder;
 }
 
@@ -172,6 +181,7 @@ interface Fed {
  */
 export class TranscodedVideo extends TranscodedRendition {
   readonly contentType = 'video/mp4';
+  protected readonly reach = 1;
   readonly #quality: VideoQuality;
   readonly #burnIn: BurnIn | undefined;
   #init: Uint8Array | undefined;
@@ -226,26 +236,31 @@ export class TranscodedVideo extends TranscodedRendition {
   }
 
   protected async *make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    for (let n = first; n < this.segments.length; ) {
-      const to = this.#burnIn?.stretchEnd(this.segments, n, n === first) ?? this.segments.length;
-      yield* this.#stretch(n, to, signal);
+    const { encoders, direct } = this.shop;
+    const { length } = this.segments;
+    for (let n = first; n < length; ) {
+      const encoder = await encoders.current(signal);
+      if (encoder.name !== 'software') this.#hardware = true;
+      const isFirst = n === first;
+      const head = isFirst && n + 1 < length && encoder.name === 'software' && !direct && !this.#burnIn;
+      const to = head ? n + 1 : (this.#burnIn?.stretchEnd(this.segments, n, isFirst) ?? length);
+      yield* this.#stretch({ first: n, to, head, encoder }, signal);
       n = to;
     }
   }
 
-  /** One FFmpeg, for the segments from `first` (inclusive) to `to` (exclusive). */
-  async *#stretch(first: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  /** One FFmpeg. */
+  async *#stretch(stretch: Stretch, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { encoders, source, index, direct } = this.shop;
-    const encoder = await encoders.current(signal);
-    if (encoder.name !== 'software') this.#hardware = true;
+    const { first, to, head, encoder } = stretch;
     const start = { track: this.track, index, time: (this.segments[first] as TimelineSegment).start };
     const until = this.segments[to]?.start ?? this.shop.timeline.duration;
     await using subtitles = await this.#burnIn?.begin(start, until, signal);
     try {
       if (direct) yield* this.#encodeDirectly(direct, first, encoder, signal);
       else {
-        const fed = subtitles ?? { input: videoFeed(source, start, signal) };
-        yield* this.#encode({ first, to, encoder }, fed, signal);
+        const fed = subtitles ?? { input: videoFeed(source, head ? { ...start, until } : start, signal) };
+        yield* this.#encode(stretch, fed, signal);
       }
     } catch (error) {
       if (!signal.aborted && error instanceof AppError && error.code === 'transcode-failed')
@@ -254,16 +269,16 @@ export class TranscodedVideo extends TranscodedRendition {
     }
   }
 
-  async *#encode({ first, to, encoder }: Stretch, fed: Fed, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { ffmpeg } = this.shop;
+  async *#encode({ first, to, head, encoder }: Stretch, fed: Fed, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { ffmpeg, stallMs } = this.shop;
     const { plan: picture, ...quality } = this.#quality;
     const { input, job } = fed;
     // The one at which it ends too: it takes a key frame to tell the length of what precedes it.
     const boundaries = this.segments.slice(first, to + 1).map(({ start }) => start);
-    const args = videoArguments({ ...quality, boundaries, picture, encoder, ...(job && { burnIn: job }) });
+    const args = videoArguments({ ...quality, boundaries, picture, encoder, head, ...(job && { burnIn: job }) });
     let n = first;
     let init: Uint8Array = new Uint8Array(0);
-    for await (const part of fragments(transcode({ ffmpeg, args, input, signal, graceMs: GRACE_MS }))) {
+    for await (const part of fragments(transcode({ ffmpeg, args, input, signal, stallMs, graceMs: GRACE_MS }))) {
       if ('init' in part) {
         init = part.init;
         this.#take(init);
@@ -287,12 +302,12 @@ export class TranscodedVideo extends TranscodedRendition {
     encoder: VideoEncoder,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array> {
-    const { source, ffmpeg } = this.shop;
+    const { source, ffmpeg, stallMs } = this.shop;
     const { track, segments } = this;
     const { plan: picture, ...quality } = this.#quality;
     const args = (input: DirectInput, boundaries: readonly number[]): string[] =>
       videoArguments({ ...quality, boundaries, picture, encoder, direct: input });
-    const options = { ffmpeg, signal, graceMs: GRACE_MS };
+    const options = { ffmpeg, signal, stallMs, graceMs: GRACE_MS };
     let init: Uint8Array = new Uint8Array(0);
     for await (const made of directVideo({ direct, info: source.info, track, segments, args, options }, first)) {
       if ('init' in made) {
@@ -323,6 +338,7 @@ export interface AudioQuality {
 /** AAC-LC of one audio track. FFmpeg gives frames; segments are packaged here, on the absolute grid of 1,024 samples. */
 export class TranscodedAudio extends TranscodedRendition {
   readonly contentType = 'audio/mp4';
+  protected readonly reach = 6;
   readonly channels: number;
   readonly maxBitRate: number;
   readonly surround: boolean;
@@ -359,7 +375,7 @@ export class TranscodedAudio extends TranscodedRendition {
   }
 
   protected async *make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    const { source, ffmpeg, direct } = this.shop;
+    const { source, ffmpeg, stallMs, direct } = this.shop;
     const firstFrame = frameAt((this.segments[first] as TimelineSegment).start);
     const encodedFrom = Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1);
     const seconds = (encodedFrom * FRAME) / AUDIO_RATE;
@@ -377,7 +393,7 @@ export class TranscodedAudio extends TranscodedRendition {
     let frame = encodedFrom - 1;
     let n = first;
     let packets: Packet[] = [];
-    for await (const data of adtsFrames(transcode({ ffmpeg, args, input, signal, graceMs: GRACE_MS }))) {
+    for await (const data of adtsFrames(transcode({ ffmpeg, args, input, signal, stallMs, graceMs: GRACE_MS }))) {
       const end = this.#endFrame(n);
       if (frame >= end) {
         yield this.#package(n, packets);

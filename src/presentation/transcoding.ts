@@ -38,6 +38,8 @@ export interface Transcoding {
   readonly store: SegmentStore;
   /** Where temporary folders are made. */
   readonly folder: string;
+  /** Milliseconds without output that are a hang. */
+  readonly stallMs: number;
 }
 
 /** The transcoded renditions of a source: the ladder of its video, and AAC of its audio tracks. */
@@ -104,9 +106,20 @@ function audioRenditions(track: Track, shop: Workshop, target: number | undefine
   ];
 }
 
-function workshop(material: Material, { encoders, pool, store }: Transcoding, ffmpeg: string): Workshop {
+function workshop(material: Material, { encoders, pool, store, stallMs }: Transcoding, ffmpeg: string): Workshop {
   const { opened: source, identity, index, direct } = material;
-  return { source, identity, index, direct, timeline: subdivide(source.timeline), ffmpeg, encoders, pool, store };
+  return {
+    source,
+    identity,
+    index,
+    direct,
+    timeline: subdivide(source.timeline),
+    ffmpeg,
+    encoders,
+    pool,
+    store,
+    stallMs,
+  };
 }
 
 /** The played video, if it can be transcoded. */

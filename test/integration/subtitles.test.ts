@@ -126,6 +126,15 @@ describe('text subtitles as WebVTT', { timeout: 180_000 }, () => {
     });
   }
 
+  test('what is fetched of subtitles says nothing of where the viewer is', async () => {
+    const id = await server.create({ source: await subtitledMedia(MEDIA[0] as SubtitledMedia) });
+    await fetchSubtitles(server, id);
+    const status = async () => (await server.json<Info>(`/sessions/${id}`)).body.status;
+    assert.equal(await status(), 'ready');
+    await server.bytes(`/sessions/${id}/original/0.m4s`);
+    assert.equal(await status(), 'streaming');
+  });
+
   test('style and special characters', async () => {
     const id = await server.create({ source: await subtitledMedia(MEDIA[0]!) });
     const texts = union(await fetchSubtitles(server, id)).map(({ text }) => text);

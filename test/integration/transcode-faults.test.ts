@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -8,9 +8,9 @@ import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { numberedMedia } from '../fixtures/media.ts';
 import { decodeVideo } from '../fixtures/verify.ts';
-import { fetchRendition, startTestServer } from './harness.ts';
+import { fetchRendition, startTestServer, type TestServer } from './harness.ts';
 
-const FILM = { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 40 } as const;
+const FILM = { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 20 } as const;
 
 /** Ids of the FFmpeg processes that are children of `parent` (or of what it started to tie them to its life). */
 function encoders(parent: number): number[] {
@@ -41,25 +41,96 @@ test('viewers of one title at one place share one run; the last one who leaves e
   assert.deepEqual(encoders(process.pid), []);
 });
 
-test('FFmpeg killed in the middle: playback goes on, every frame once', async () => {
-  await using server = await startTestServer();
-  const id = await server.create({ source: await numberedMedia(FILM) });
-  const path = `/sessions/${id}/360p/playlist.m3u8`;
-  await server.bytes(`/sessions/${id}/360p/0.m4s`);
-  const killer = setInterval(() => {
-    for (const pid of encoders(process.pid).slice(0, 1)) {
-      process.kill(pid, 'SIGKILL');
-      clearInterval(killer);
+/** Sends the signal to the first FFmpeg that is seen at work, once. */
+function strike(signal: NodeJS.Signals): Disposable & { readonly hit: () => boolean } {
+  let hit = false;
+  const timer = setInterval(() => {
+    for (const pid of hit ? [] : encoders(process.pid).slice(0, 1)) {
+      process.kill(pid, signal);
+      hit = true;
     }
   }, 5);
-  const { init, segments } = await fetchRendition(server, path, 2);
-  clearInterval(killer);
+  return { hit: () => hit, [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+async function showsEveryFrame(server: TestServer, id: string, seed: number): Promise<void> {
+  const { init, segments } = await fetchRendition(server, `/sessions/${id}/360p/playlist.m3u8`, seed);
   const frames = await decodeVideo(init, segments);
   assert.deepEqual(
     frames.map(({ number }) => number),
-    frames.map((_, n) => n),
+    Array.from({ length: 500 }, (_, n) => n),
   );
-  assert.equal(frames.length, 1000);
+}
+
+for (const [signal, what] of [
+  ['SIGKILL', 'killed'],
+  ['SIGSEGV', 'crashing'],
+  ['SIGSTOP', 'hanging'],
+] as const) {
+  test(`FFmpeg ${what} in the middle: playback goes on, every frame once; another session is unharmed`, async () => {
+    await using server = await startTestServer({ RAFFI_TRANSCODE_STALL: '6s', RAFFI_MAX_RUNS: '2' });
+    const id = await server.create({ source: await numberedMedia(FILM) });
+    const other = await server.create({ source: await numberedMedia({ ...FILM, container: 'mp4' }) });
+    using striking = strike(signal);
+    await Promise.all([showsEveryFrame(server, id, 2), showsEveryFrame(server, other, 5)]);
+    assert.ok(striking.hit());
+    for (const each of [id, other]) await server.get(`/sessions/${each}`, { method: 'DELETE' });
+    assert.deepEqual(encoders(process.pid), []);
+  });
+}
+
+test('an FFmpeg that always hangs is an error that says so; others play on', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'raffi-fake-'));
+  try {
+    const fake = join(folder, 'ffmpeg');
+    writeFileSync(fake, '#!/bin/sh\ncase "$*" in *pipe:0*) exec cat >/dev/null;; esac\nexec ffmpeg "$@"\n');
+    chmodSync(fake, 0o755);
+    await using server = await startTestServer({ RAFFI_FFMPEG_BIN: fake, RAFFI_TRANSCODE_STALL: '0.5s' });
+    const id = await server.create({ source: await numberedMedia(FILM) });
+    const { status, body } = await server.json<{ code: string; detail: string }>(`/sessions/${id}/360p/2.m4s`);
+    assert.deepEqual([status, body.code], [502, 'transcode-failed']);
+    assert.ok((await server.bytes(`/sessions/${id}/original/0.m4s`)).length > 1000);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+const CACHED = { RAFFI_CACHE_MEMORY: '0', RAFFI_CACHE_BYTES: '1G' };
+
+test('the file system of the cache is full: playback goes on', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'raffi-full-'));
+  try {
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=32k', 'tmpfs', folder]);
+    if (mounted.status !== 0) return t.skip('a file system of its own takes root and the right to mount');
+    await using server = await startTestServer({ ...CACHED, RAFFI_CACHE_DIR: folder });
+    const id = await server.create({ source: await numberedMedia(FILM) });
+    await showsEveryFrame(server, id, 2);
+    const { bavail, bsize } = statfsSync(folder);
+    assert.ok(bavail * bsize < 16 * 1024, `${bavail * bsize} bytes are free: it was never full`);
+    await showsEveryFrame(server, id, 3);
+    const other = await server.create({ source: await numberedMedia({ ...FILM, container: 'mp4' }) });
+    await showsEveryFrame(server, other, 4);
+  } finally {
+    spawnSync('umount', [folder]);
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+test('the folder of the cache is deleted while it plays: playback goes on', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'raffi-gone-'));
+  try {
+    await using server = await startTestServer({ ...CACHED, RAFFI_CACHE_DIR: folder });
+    const id = await server.create({ source: await numberedMedia(FILM) });
+    await showsEveryFrame(server, id, 2);
+    const [own] = readdirSync(folder);
+    assert.ok(own !== undefined, 'it was in use');
+    rmSync(join(folder, own), { recursive: true });
+    await showsEveryFrame(server, id, 3);
+    rmSync(folder, { recursive: true });
+    await showsEveryFrame(server, id, 4);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 });
 
 test("an FFmpeg that fails is an error with FFmpeg's words; the original still plays", async () => {
@@ -105,10 +176,19 @@ test('a server that is killed leaves no FFmpeg running', async () => {
     body: JSON.stringify({ source }),
   });
   const { id } = (await created.json()) as { id: string };
-  await (await fetch(`${url}/sessions/${id}/360p/0.m4s`)).arrayBuffer();
-  const running = encoders(child.pid as number);
-  assert.equal(running.length, 1);
-  child.kill('SIGKILL');
+  const waiting = fetch(`${url}/sessions/${id}/360p/9.m4s`).catch(() => {}); // nobody will answer
+  let running: number[] = [];
+  try {
+    // Stopped in between, so that what runs then is not ended by the server itself.
+    while (running.length === 0) {
+      child.kill('SIGCONT');
+      await until(() => encoders(child.pid as number).length > 0);
+      child.kill('SIGSTOP');
+      running = encoders(child.pid as number);
+    }
+  } finally {
+    child.kill('SIGKILL');
+  }
   const alive = (pid: number): boolean => {
     try {
       process.kill(pid, 0);
@@ -118,4 +198,5 @@ test('a server that is killed leaves no FFmpeg running', async () => {
     }
   };
   await until(() => running.every((pid) => !alive(pid)));
+  await waiting;
 });
