@@ -22,7 +22,8 @@ async function fed(options: NumberedMediaOptions, time: number, until?: number):
   const opened = { reader, info, timeline, limiter: new Limiter(1) };
   const track = info.tracks.find(({ id }) => id === info.videoTrackId) as Track;
   const pieces: Buffer[] = [];
-  for await (const piece of videoFeed(opened, { track, index: keyframes, time, until }, never)) pieces.push(Buffer.from(piece));
+  for await (const piece of videoFeed(opened, { track, index: keyframes, time, until }, never))
+    pieces.push(Buffer.from(piece));
   await source[Symbol.asyncDispose]();
   const args = ['-v', 'error', '-show_entries', 'packet=pts_time', '-of', 'csv=p=0', '-f', 'matroska', 'pipe:0'];
   const printed = execFileSync('ffprobe', args, { input: Buffer.concat(pieces), encoding: 'utf8' });
