@@ -6,14 +6,14 @@ import { planTimeline } from '../hls/timeline.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { openMedia } from '../media/open.ts';
 import type { Track } from '../media/types.ts';
-import { openSource } from '../source/open.ts';
+import { openFile } from '../source/file.ts';
 import { videoFeed } from './feed.ts';
 
 const never = new AbortController().signal;
 
 /** Presentation times of what is fed, in order of time, as FFmpeg reads it. */
 async function fed(options: NumberedMediaOptions, time: number, until?: number): Promise<number[]> {
-  const source = await openSource({ kind: 'file', path: await numberedMedia(options) }, { signal: never });
+  const source = await openFile(await numberedMedia(options), never);
   await using reader = await openMedia(source, never);
   const { info, keyframes } = reader;
   assert.ok(keyframes);
