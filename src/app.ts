@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { castOrigin } from './cast/lan-address.ts';
 import { CastTokens } from './cast/tokens.ts';
+import { ClipService } from './clip/clip-service.ts';
 import type { Config } from './config.ts';
 import type { Places } from './ffmpeg/binaries.ts';
 import { type Capabilities, describeCapabilities, detectCapabilities } from './ffmpeg/capabilities.ts';
@@ -107,6 +108,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
         log.info({ session: session.id, idleSeconds: Math.round(idleMs / 1000) }, 'session expired'),
     }),
   );
+  const clips = resources.use(new ClipService({ directory: config.clipsDir, capabilities }));
   resources.defer(() => {
     stopping.abort();
     return Promise.all([told, encoders.report()]).then(() => {});
@@ -128,6 +130,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     access,
     listenHost: listen.host,
     cast,
+    clips,
     capabilities,
     encoders,
     loudness: config.loudness.isOn,

@@ -1,6 +1,6 @@
 /** The only reader of the environment. */
-import { availableParallelism, tmpdir } from 'node:os';
-import { delimiter, isAbsolute } from 'node:path';
+import { availableParallelism, homedir, tmpdir } from 'node:os';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { type Authority, parseAuthority } from './lib/authority.ts';
 
 /** Who may use the server, and from where. */
@@ -53,6 +53,8 @@ export interface Config {
   readonly cacheFolder: string;
   /** A run that gives nothing for this long hangs. */
   readonly transcodeStallMs: number;
+  /** Absolute. */
+  readonly clipsDir: string;
   readonly ffmpegBin: string | undefined;
   readonly ffprobeBin: string | undefined;
   /** Folders of PATH, in order. */
@@ -94,6 +96,7 @@ export function readConfig(env: Environment): Config {
     cacheMemoryBytes: bytes(env, 'RAFFI_CACHE_MEMORY'),
     cacheFolder: text(env, 'RAFFI_CACHE_DIR') ?? tmpdir(),
     transcodeStallMs: duration(env, 'RAFFI_TRANSCODE_STALL', 20_000),
+    clipsDir: resolve(text(env, 'RAFFI_CLIPS_DIR') ?? join(configDirectory(env), 'Raffi', 'clips')),
     ffmpegBin: text(env, 'RAFFI_FFMPEG_BIN'),
     ffprobeBin: text(env, 'RAFFI_FFPROBE_BIN'),
     searchPath: Object.freeze(
@@ -106,6 +109,13 @@ export function readConfig(env: Environment): Config {
 /** An unset and an empty variable are the same. */
 function text(env: Environment, name: string): string | undefined {
   return env[name]?.trim() || undefined;
+}
+
+/** Where the system has a user's settings. */
+function configDirectory(env: Environment): string {
+  if (process.platform === 'win32') return text(env, 'APPDATA') ?? join(homedir(), 'AppData', 'Roaming');
+  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support');
+  return text(env, 'XDG_CONFIG_HOME') ?? join(homedir(), '.config');
 }
 
 function listenAddress(env: Environment): { host: string; port: number } {

@@ -19,6 +19,8 @@ export type ErrorCode =
   | 'variant-not-found'
   | 'segment-not-found'
   | 'subtitle-not-found'
+  | 'clip-not-found'
+  | 'clip-cancelled'
   | 'range-not-satisfiable'
   // sources
   | 'source-not-allowed'
@@ -41,6 +43,10 @@ export type ErrorCode =
   | 'segment-timeout'
   | 'transcode-failed'
   | 'burn-in-unavailable'
+  | 'ffmpeg-missing'
+  // this machine
+  | 'clips-unwritable'
+  | 'disk-full'
   | 'server-busy'
   | 'server-closing'
   | 'internal';

@@ -20,8 +20,9 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
   presentation: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg'] },
   session: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation'] },
   cast: { uses: ['errors.ts', 'lib'] },
+  clip: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation', 'session'] },
   http: {
-    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'session', 'cast'],
+    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'session', 'cast', 'clip'],
     types: ['media', 'ffmpeg', 'presentation'],
   },
   'app.ts': {
@@ -36,6 +37,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
       'presentation',
       'session',
       'cast',
+      'clip',
       'http',
     ],
   },

@@ -52,7 +52,7 @@ export interface AudioJob {
 }
 
 /** Our Matroska feed on stdin, believed without looking far into it. */
-function input(decoder: readonly string[] = []): string[] {
+export function feedInput(decoder: readonly string[] = []): string[] {
   return [
     ...['-probesize', '32', '-analyzeduration', '0', '-max_pixels', '36000000', '-protocol_whitelist', 'pipe'],
     ...decoder,
@@ -64,7 +64,7 @@ function input(decoder: readonly string[] = []): string[] {
  * The loopback reader, read from a little before what is wanted; the filters drop that exactly, where `-accurate_seek` would count from what the container
  * says.
  */
-function directInput({ url, seek, startTime }: DirectInput, decoder: readonly string[] = []): string[] {
+export function directInput({ url, seek, startTime }: DirectInput, decoder: readonly string[] = []): string[] {
   const from = seek === undefined ? [] : ['-noaccurate_seek', '-seek_timestamp', '1', '-ss', seek.toFixed(6)];
   const offset = startTime === 0 ? [] : ['-itsoffset', (-startTime).toFixed(6)];
   return [
@@ -85,7 +85,7 @@ function directSpan({ end }: DirectInput, first: number): string[] {
   return ['settb=1/90000', `trim=start=${(first - BEFORE).toFixed(6)}:end=${(end - EARLY).toFixed(6)}`];
 }
 
-const QUIET = ['-hide_banner', '-loglevel', 'warning'];
+export const QUIET = ['-hide_banner', '-loglevel', 'warning'];
 
 /** Key frames at the boundaries and nowhere else, times as they come, a fragment from each boundary on, into stdout. */
 export function fragmentedOutput(encoder: VideoEncoder, video: EncodedVideo, boundaries: readonly number[]): string[] {
@@ -119,7 +119,7 @@ export function videoArguments(job: VideoJob): string[] {
   return [
     ...QUIET,
     ...encoder.device,
-    ...(direct ? directInput(direct, decoding) : input(decoding)),
+    ...(direct ? directInput(direct, decoding) : feedInput(decoding)),
     ...(burnIn
       ? burnInFilter(filters, encoder.upload, job, burnIn)
       : ['-map', direct ? `0:${direct.stream}` : '0:v:0', '-vf', [...filters, ...encoder.upload].join(',')]),
@@ -134,7 +134,7 @@ export function audioArguments({ direct, firstSample, mix, gain, bitRate }: Audi
   const filters = [resample, ...(direct ? [silenceBehind(direct)] : []), ...levelFilters(mix, gain)];
   return [
     ...QUIET,
-    ...(direct ? directInput(direct) : input()),
+    ...(direct ? directInput(direct) : feedInput()),
     ...['-map', direct ? `0:${direct.stream}` : '0:a:0', '-af', filters.join(',')],
     ...['-c:a', 'aac', '-b:a', String(bitRate), '-f', 'adts', 'pipe:1'],
   ];
@@ -149,7 +149,7 @@ export function loudnessArguments(mix: Mix): string[] {
   const meter = 'ebur128=metadata=1:framelog=verbose,ametadata=mode=print:key=lavfi.r128.I:file=-';
   return [
     ...QUIET,
-    ...input(),
+    ...feedInput(),
     ...['-map', '0:a:0', '-af', `aresample=${AUDIO_RATE}:${mixOptions(mix)},${meter}`, '-f', 'null', '-'],
   ];
 }

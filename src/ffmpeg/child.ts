@@ -4,6 +4,7 @@
  * started is both at once, with the failure in `startFailure`.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { constants, setPriority } from 'node:os';
 import { Readable, Writable } from 'node:stream';
 
 /** From SIGTERM to SIGKILL unless there are reasons for another time, milliseconds. */
@@ -16,6 +17,8 @@ export interface ChildOptions {
   /** Passed as they are: there is no shell. */
   readonly args: readonly string[];
   readonly stdin: 'ignore' | 'pipe';
+  /** With less priority than all others. */
+  readonly background?: boolean;
 }
 
 let deathSignal: Promise<boolean> | undefined;
@@ -54,9 +57,11 @@ export async function startChild(options: ChildOptions, signal: AbortSignal): Pr
   const tied = await canTieToUs();
   signal.throwIfAborted();
   const { command, args, stdin } = options;
-  return tied
+  const child = tied
     ? new Child('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], stdin)
     : new Child(command, args, stdin);
+  if (options.background) child.yieldToOthers();
+  return child;
 }
 
 export class Child {
@@ -123,6 +128,17 @@ export class Child {
     this.kill('SIGTERM');
     this.#killTimer = setTimeout(() => this.kill('SIGKILL'), graceMs);
     void this.exited.then(() => clearTimeout(this.#killTimer));
+  }
+
+  /** Lowers its priority; threads that it starts later inherit it. */
+  yieldToOthers(): void {
+    const { pid } = this.#process;
+    if (pid === undefined) return;
+    try {
+      setPriority(pid, constants.priority.PRIORITY_BELOW_NORMAL);
+    } catch {
+      // It is gone already, or the system does not let us: then it competes as all others do.
+    }
   }
 
   closePipes(): void {

@@ -32,6 +32,8 @@ export interface TranscodeOptions {
    * Milliseconds from SIGTERM to SIGKILL when the work is ended early; 1,000 when absent. FFmpeg uses them to encode the frames that it still holds, for nobody.
    */
   readonly graceMs?: number;
+  /** Nobody waits in front of a screen: it gets little processor time while others want it. */
+  readonly background?: boolean;
 }
 
 /** How FFmpeg ended, with its last words in the message: the cause of a `transcode-failed`. */
@@ -96,9 +98,9 @@ export function transcode(options: TranscodeOptions): AsyncGenerator<Uint8Array,
 
 async function* output(options: TranscodeOptions, left: AbortSignal): AsyncGenerator<Uint8Array, void> {
   if (left.aborted) return;
-  const { ffmpeg: command, args, signal } = options;
+  const { ffmpeg: command, args, signal, background = false } = options;
   const stdin = 'supply' in options.input ? 'ignore' : 'pipe';
-  const child = await startChild({ command, args, stdin }, signal);
+  const child = await startChild({ command, args, stdin, background }, signal);
   const work = new Transcoding(options, child, left);
   try {
     for (;;) {

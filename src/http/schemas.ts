@@ -178,6 +178,44 @@ export const CapabilitiesInfo = Type.Object({
   ),
 });
 
+export const CreateClip = Type.Object({
+  start: Seconds(
+    "Seconds from the presentation's start; the first picture of the clip is the first one not before it.",
+  ),
+  end: Seconds('Seconds; the last picture is the last one before it. Beyond the end of the source means its end.'),
+  name: Type.Optional(Type.String({ description: 'Of the file, made safe; never overwrites another.' })),
+  outputPath: Type.Optional(
+    Type.String({ description: 'Goes before `name`; only its last component is used, made safe.' }),
+  ),
+});
+
+export const CreateClipQuery = Type.Object({
+  async: Type.Optional(Type.String({ description: '`1`: answer 202 at once with the job.' })),
+});
+
+export const ClipMade = Type.Object({ outputPath: Type.String({ description: 'Absolute path of the MP4.' }) });
+
+export const Clip = Type.Object({
+  id: Type.String(),
+  sessionId: Type.String(),
+  state: Type.Enum(['queued', 'running', 'done', 'failed', 'cancelled']),
+  progress: Type.Number({ description: '0 to 1.' }),
+  start: Type.Number(),
+  end: Type.Number(),
+  createdAt: Type.String({ format: 'date-time' }),
+  endedAt: Type.Optional(Type.String({ format: 'date-time' })),
+  outputPath: Type.Optional(Type.String({ description: 'Absolute path of the MP4, when it is done.' })),
+  method: Type.Optional(
+    Type.Enum(['smart', 'encoded', 'copied'], {
+      description: 'smart: whole groups of pictures are copies of the source; copied: sound alone, a copy.',
+    }),
+  ),
+  error: Type.Optional(Type.String({ description: 'What went wrong, in words.' })),
+  errorCode: Type.Optional(Type.String()),
+});
+
+export const ClipParams = Type.Object({ id: Type.String() });
+
 export const SessionParams = Type.Object({ id: Type.String() });
 export const RenditionParams = Type.Object({ id: Type.String(), rendition: Type.String() });
 export const SegmentParams = Type.Object({ id: Type.String(), rendition: Type.String(), segment: Type.String() });

@@ -9,6 +9,7 @@ import fastify, {
   LogController,
 } from 'fastify';
 import { Type } from 'typebox';
+import type { ClipService } from '../clip/clip-service.ts';
 import type { AccessConfig } from '../config.ts';
 import { AppError, toAppError } from '../errors.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
@@ -18,6 +19,7 @@ import type { SourcePolicy } from '../source/policy.ts';
 import { byteRoutes } from './bytes.ts';
 import { capabilityRoutes } from './capabilities.ts';
 import { type CastOptions, castRoutes } from './cast.ts';
+import { clipRoutes } from './clips.ts';
 import { Connections, REQUEST_TIMEOUTS } from './connections.ts';
 import { Gate, pathOf } from './gate.ts';
 import { hlsRoutes } from './hls.ts';
@@ -35,6 +37,7 @@ export interface ServerOptions {
   /** The name or address that the server listens on. */
   readonly listenHost: string;
   readonly cast: Omit<CastOptions, 'sessions'>;
+  readonly clips: ClipService;
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
   /** Whether sessions that do not say get their loudness brought to the target. */
@@ -127,6 +130,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   });
   await app.register(capabilityRoutes(options.capabilities, options.encoders));
   await app.register(sessionRoutes(options.sessions, options));
+  await app.register(clipRoutes(options.sessions, options.clips));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));
   await app.register(castRoutes({ ...options.cast, sessions: options.sessions }));
@@ -180,7 +184,8 @@ function fromFramework(error: FastifyError | AppError): AppError {
   if (error instanceof AppError) return error;
   if (error.validation) {
     const first = error.validation[0];
-    const missing = first?.params.missingProperty;
+    const { missingProperty, requiredProperties } = first?.params ?? {};
+    const missing = missingProperty ?? (Array.isArray(requiredProperties) ? requiredProperties[0] : undefined);
     const field = `${error.validationContext ?? 'request'}${first?.instancePath ?? ''}${missing ? `/${missing}` : ''}`;
     return new AppError('bad-request', `${field}: ${first?.message ?? 'is not valid'}.`, { cause: error });
   }

@@ -26,7 +26,7 @@ export interface Direct {
 }
 
 /** Seconds before the first wanted picture at which FFmpeg begins to read, tried one after the other. */
-const PREROLLS = [1.5, 6, 30, Number.POSITIVE_INFINITY];
+export const PREROLLS = [1.5, 6, 30, Number.POSITIVE_INFINITY];
 /** The same for sound, which needs no key frame but may lie at some distance from the picture of its time. */
 const AUDIO_PREROLL = 3;
 /** A first picture so much later than wanted may have others before it: in frames, at least in seconds, and in seconds where the rate is not known. */
@@ -212,7 +212,8 @@ async function* run(
   yield* fragments(resumed(head.value, output));
 }
 
-async function* resumed(head: Uint8Array, rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+/** What was taken from the front of an output, and the rest. */
+export async function* resumed(head: Uint8Array, rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
   try {
     yield head;
     yield* rest;
@@ -221,7 +222,8 @@ async function* resumed(head: Uint8Array, rest: AsyncGenerator<Uint8Array>): Asy
   }
 }
 
-function lateness({ video }: Track): number {
+/** A first picture that comes so many seconds later than wanted may have others before it. */
+export function lateness({ video }: Track): number {
   const rate = video?.frameRate ?? 0;
   const known = rate >= PLAUSIBLE_RATE.least && rate <= PLAUSIBLE_RATE.most;
   return known ? Math.max(LATE.least, LATE.frames / rate) : LATE.unknown;

@@ -102,7 +102,8 @@ export function audioFeed(source: Opened, track: Track, time: number, signal: Ab
   return clusters(track, source.info.startTime, audioBatches(source, track, time, signal));
 }
 
-async function* clusters(
+/** Batches as Matroska. */
+export async function* clusters(
   track: Track,
   startTime: number,
   batches: AsyncIterable<PacketBatch>,
@@ -138,7 +139,7 @@ export async function* videoBatches(
  * The last key frame at or before `time` (source's clock), looked for from the cut's first. A key frame that is shown later than `time` does not do even where the
  * cut begins with it: the pictures that precede it in time depend on the group before.
  */
-function keyAt({ times }: KeyframeIndex, { fromKey = 0, toKey = 0 }: Cut, time: number): number {
+export function keyAt({ times }: KeyframeIndex, { fromKey = 0, toKey = 0 }: Cut, time: number): number {
   let key = fromKey;
   while (key + 1 < toKey && (times[key + 1] as number) <= time + 0.001) key += 1;
   while (key > 0 && (times[key] as number) > time + 0.001) key -= 1;
@@ -146,7 +147,7 @@ function keyAt({ times }: KeyframeIndex, { fromKey = 0, toKey = 0 }: Cut, time: 
 }
 
 /** The last grid segment up to `n` that begins with a key frame. */
-async function gridStart(source: Opened, track: Track, n: number, signal: AbortSignal): Promise<number> {
+export async function gridStart(source: Opened, track: Track, n: number, signal: AbortSignal): Promise<number> {
   for (let candidate = n; candidate > Math.max(0, n - GRID_LOOK_BACK); candidate--) {
     using batch = await source.reader.read(track.id, cutOf(source, candidate), signal);
     const first = batch.packets[0];

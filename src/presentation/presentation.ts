@@ -8,6 +8,7 @@ import type { KeyframeIndex, MediaInfo } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
 import { BurntIn } from './burnt-in.ts';
 import { copiedRenditions, type Opened } from './copied.ts';
+import type { Direct } from './direct.ts';
 import { isUnread, openIndexed } from './open-indexed.ts';
 import type { OpenReader } from './open-reader.ts';
 import type { Rendition, Segment } from './rendition.ts';
@@ -63,7 +64,16 @@ export class Presentation implements AsyncDisposable {
   readonly unplayable: AppError | undefined;
   /** The renditions with subtitles in the picture. */
   readonly burntIn: BurntIn;
-  readonly #label: string;
+  /** The opened source itself, for who makes something else of it than segments. */
+  readonly material: {
+    readonly opened: Opened;
+    readonly index: KeyframeIndex | undefined;
+    /** Where only FFmpeg reads the source. */
+    readonly direct: Direct | undefined;
+  };
+  /** For messages. */
+  readonly label: string;
+  readonly latency: Source['latency'];
   readonly #rates: BitRates;
   /** Whether every segment of every rendition begins with a key frame. */
   readonly #independent: boolean;
@@ -74,6 +84,7 @@ export class Presentation implements AsyncDisposable {
     readonly source: Source;
     readonly opened: Opened;
     readonly index: KeyframeIndex | undefined;
+    readonly direct: Direct | undefined;
     readonly rates: BitRates;
     readonly renditions: readonly Rendition[];
     readonly burntIn: BurntIn;
@@ -85,7 +96,9 @@ export class Presentation implements AsyncDisposable {
     const { source, opened, index, renditions } = parts;
     this.#owner = parts.owner;
     this.#resources = parts.resources;
-    this.#label = source.label;
+    this.label = source.label;
+    this.latency = source.latency;
+    this.material = { opened, index, direct: parts.direct };
     this.info = opened.info;
     this.timeline = opened.timeline;
     this.renditions = renditions;
@@ -132,6 +145,7 @@ export class Presentation implements AsyncDisposable {
       source,
       opened,
       index,
+      direct,
       rates,
       renditions,
       burntIn,
@@ -269,7 +283,7 @@ export class Presentation implements AsyncDisposable {
     const late = (): Error =>
       new AppError(
         'segment-timeout',
-        `${what} of ${this.#label} could not be made within ${SEGMENT_DEADLINE_MS / 1000} s.`,
+        `${what} of ${this.label} could not be made within ${SEGMENT_DEADLINE_MS / 1000} s.`,
       );
     return withDeadline(AbortSignal.any([this.#owner.signal, viewer]), SEGMENT_DEADLINE_MS, late, work);
   }

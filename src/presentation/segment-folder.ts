@@ -7,9 +7,9 @@
 import { createHash } from 'node:crypto';
 import { statfsSync } from 'node:fs';
 import { lstat, mkdtemp, open, readdir, rename, rm, unlink } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { hostTag, isAlive } from '../lib/leftovers.ts';
 
 const PREFIX = 'raffi-cache';
 const DEFAULT_BYTES = 4 * 1024 ** 3;
@@ -33,11 +33,6 @@ export function defaultCacheBytes(parent: string): number {
 
 /** Folders of this process that are in use, by any store in it. */
 const inUse = new Set<string>();
-
-/** Hosts are told apart because containers share temporary folders but not process ids. */
-function hostTag(): string {
-  return createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
-}
 
 /** Makes a folder for this user only, which a later process sweeps if this one leaves it. @throws the file system's error. */
 export async function temporaryFolder(parent: string): Promise<string> {
@@ -129,17 +124,6 @@ export class SegmentFolder implements AsyncDisposable {
     const folder = await temporaryFolder(this.#parent);
     this.#folders.push(folder);
     return folder;
-  }
-}
-
-/** A process with our own number that is not us was a predecessor: its folders are not in use. */
-function isAlive(pid: number): boolean {
-  if (pid === process.pid || pid <= 0) return false;
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
   }
 }
 

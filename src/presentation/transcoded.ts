@@ -429,7 +429,7 @@ function frameAt(time: number): number {
 }
 
 /** AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) of AAC-LC at 48 kHz: object type 2, frequency index 3, channels. */
-function aacTrack(track: Track, channels: number): CopiedTrack {
+export function aacTrack(track: Track, channels: number): CopiedTrack {
   const privateData = Uint8Array.of((2 << 3) | (3 >> 1), ((3 & 1) << 7) | (channels << 3));
   const described = describeCodec({ codec: 'aac', privateData });
   if (!('config' in described)) throw new Error(described.notCopied);

@@ -65,7 +65,7 @@ export async function transcodedRenditions(
 }
 
 /** Whether FFmpeg gets at a track, and knows what it is. */
-function isReadable({ direct }: Material, track: Track): boolean {
+export function isReadable({ direct }: Pick<Material, 'direct'>, track: Track): boolean {
   return direct ? canDecode(track) : canFeed(track);
 }
 

@@ -49,6 +49,8 @@ export class Session implements AsyncDisposable {
   readonly #owner = new AbortController();
   /** What `openBytes` gave and nobody has given back. */
   readonly #bytes = new Set<Source>();
+  /** What `during` began and has not ended. */
+  readonly #works = new Set<Promise<unknown>>();
   #opening: Promise<Lease<Presentation>> | undefined;
   #presentation: Presentation | undefined;
   #failure: AppError | undefined;
@@ -143,6 +145,21 @@ export class Session implements AsyncDisposable {
     this.#bytes.delete(source);
   }
 
+  /**
+   * Does work that needs the opened source beyond a request: the session counts as in use meanwhile, and closes only when the work has ended.
+   * @param work obeys the signal, which aborts when the session closes.
+   */
+  async during<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    using _use = this.use();
+    const done = work(this.#owner.signal);
+    this.#works.add(done);
+    try {
+      return await done;
+    } finally {
+      this.#works.delete(done);
+    }
+  }
+
   /** A segment that starts at `position` seconds was served. */
   played(position: number): void {
     this.#streamed = true;
@@ -176,6 +193,7 @@ export class Session implements AsyncDisposable {
     const opening = this.#opening;
     this.#owner.abort(new AppError('session-not-found', 'The session was closed.'));
     const lease = await opening?.catch(() => undefined);
+    await Promise.allSettled(this.#works);
     this.#presentation = undefined;
     await Promise.all([lease?.release(), ...[...this.#bytes].map((source) => this.closeBytes(source))]);
   }

@@ -23,7 +23,7 @@ const NAL_PPS = 8;
 /** Profiles whose sequence parameter set carries chroma format and bit depth. */
 const HIGH_PROFILES = new Set([44, 83, 86, 100, 110, 118, 122, 128, 134, 135, 138, 139, 244]);
 
-interface AvcConfiguration {
+export interface AvcConfiguration {
   /** Bytes of each NAL unit length: 1, 2 or 4. */
   readonly lengthSize: number;
   readonly sps: readonly Uint8Array[];
@@ -31,6 +31,7 @@ interface AvcConfiguration {
 }
 
 interface AvcSps extends Vui {
+  readonly id: number;
   readonly profile: number;
   readonly constraints: number;
   readonly level: number;
@@ -39,10 +40,12 @@ interface AvcSps extends Vui {
   readonly bitDepthChroma: number;
   readonly width: number;
   readonly height: number;
+  /** Every picture is a frame: no fields, no macroblock pairs of them. */
+  readonly frameMbsOnly: boolean;
 }
 
 /** @throws BitstreamError */
-function parseAvcConfiguration(data: Uint8Array): AvcConfiguration {
+export function parseAvcConfiguration(data: Uint8Array): AvcConfiguration {
   if (data.length < 7 || data[0] !== 1) throw new BitstreamError('not an AVCDecoderConfigurationRecord');
   const lengthSize = (data[4]! & 3) + 1;
   if (lengthSize === 3) throw new BitstreamError('NAL unit lengths of three bytes do not exist');
@@ -140,7 +143,10 @@ function skipHrd(bits: BitReader): void {
 }
 
 /** Picture size after cropping (7.4.2.1.1). */
-function readPictureSize(bits: BitReader, chromaFormat: number): { width: number; height: number } {
+function readPictureSize(
+  bits: BitReader,
+  chromaFormat: number,
+): { width: number; height: number; frameMbsOnly: boolean } {
   const widthInMbs = bits.ueMax(4095, 'pic_width_in_mbs') + 1;
   const heightInUnits = bits.ueMax(4095, 'pic_height_in_map_units') + 1;
   const frameMbsOnly = bits.flag();
@@ -158,17 +164,17 @@ function readPictureSize(bits: BitReader, chromaFormat: number): { width: number
   if (width <= 0 || height <= 0 || width > 65_535 || height > 65_535) {
     throw new BitstreamError('the picture size is out of range');
   }
-  return { width, height };
+  return { width, height, frameMbsOnly };
 }
 
 /** @param unit the NAL unit with its header byte. @throws BitstreamError */
-function parseAvcSps(unit: Uint8Array): AvcSps {
+export function parseAvcSps(unit: Uint8Array): AvcSps {
   if ((slice(unit, 0, 4)[0]! & 0x1f) !== NAL_SPS) throw new BitstreamError('not a sequence parameter set');
   const bits = new BitReader(unescapeRbsp(unit.subarray(1)));
   const profile = bits.read(8);
   const constraints = bits.read(8);
   const level = bits.read(8);
-  bits.ueMax(31, 'seq_parameter_set_id');
+  const id = bits.ueMax(31, 'seq_parameter_set_id');
   const chroma = HIGH_PROFILES.has(profile) ? readChroma(bits) : { chromaFormat: 1, bitDepth: 8, bitDepthChroma: 8 };
   bits.ue(); // log2_max_frame_num_minus4
   skipPictureOrderCount(bits);
@@ -184,14 +190,14 @@ function parseAvcSps(unit: Uint8Array): AvcSps {
   }
   // Baseline profile has no B slices.
   const reordering = profile === 66 ? { reorderFrames: 0 } : {};
-  return { profile, constraints, level, ...chroma, ...size, ...reordering, ...vui };
+  return { id, profile, constraints, level, ...chroma, ...size, ...reordering, ...vui };
 }
 
 function isType(type: number): (unit: Uint8Array) => boolean {
   return (unit) => (unit[0]! & 0x1f) === type;
 }
 
-function makeAvcConfiguration(units: readonly Uint8Array[], lengthSize: number): Uint8Array | undefined {
+export function makeAvcConfiguration(units: readonly Uint8Array[], lengthSize: number): Uint8Array | undefined {
   const sps = parameterSets(units, isType(NAL_SPS)).slice(0, 31);
   const pps = parameterSets(units, isType(NAL_PPS)).slice(0, 255);
   const first = sps[0];

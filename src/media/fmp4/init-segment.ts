@@ -100,7 +100,7 @@ function trak(out: BoxWriter, track: CopiedTrack): void {
   });
 }
 
-function sampleEntry(out: BoxWriter, track: CopiedTrack): void {
+export function sampleEntry(out: BoxWriter, track: CopiedTrack): void {
   const { config, video } = track;
   out.box(config.sampleEntry, () => {
     out.zeros(6).u16(1); // reserved, data reference index
@@ -148,7 +148,7 @@ function pixelAspect(out: BoxWriter, video: NonNullable<Track['video']>, width: 
 }
 
 /** 16.16, as far as it goes: a damaged aspect ratio makes pictures of any width. */
-function fixedPoint(size: number): number {
+export function fixedPoint(size: number): number {
   return Math.min(Math.max(0, size), 0xffff) * 0x10000;
 }
 
@@ -157,7 +157,7 @@ function gcd(a: number, b: number): number {
 }
 
 /** The transformation matrix of `tkhd` and `mvhd` (14496-12, 6.2.2) for a clockwise rotation of a picture. */
-function matrix(out: BoxWriter, rotation: 0 | 90 | 180 | 270, width: number, height: number): void {
+export function matrix(out: BoxWriter, rotation: 0 | 90 | 180 | 270, width: number, height: number): void {
   const one = 0x00010000;
   const [a, b, c, d, x, y] = {
     0: [one, 0, 0, one, 0, 0],
@@ -178,7 +178,7 @@ function matrix(out: BoxWriter, rotation: 0 | 90 | 180 | 270, width: number, hei
 }
 
 /** ISO 639-2/T in 5 bits a letter (14496-12, 8.4.2); `und` for what does not fit. */
-function packedLanguage(language: string | undefined): number {
+export function packedLanguage(language: string | undefined): number {
   const code = language !== undefined && /^[a-z]{3}$/.test(language) ? language : 'und';
   return [...code].reduce((packed, letter) => (packed << 5) | (letter.charCodeAt(0) - 0x60), 0);
 }
