@@ -45,6 +45,7 @@ async function started(resources: AsyncDisposableStack) {
     pool: new RunPool(1),
     store,
     folder: directory,
+    stallMs: 20_000,
   });
   const policy = new SourcePolicy({ allowPrivate: undefined, mediaRoots: [], ownPort: () => undefined, ownNames: [] });
   const sessions = resources.use(new SessionStore({ presentations, idleMs: 60_000, maxSessions: 4 }));
