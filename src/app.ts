@@ -12,11 +12,16 @@ import { RunPool } from './presentation/run-pool.ts';
 import { defaultCacheBytes } from './presentation/segment-folder.ts';
 import { SegmentStore } from './presentation/segment-store.ts';
 import { SessionStore } from './session/session-store.ts';
+import { anyAddress } from './source/guard.ts';
+import { TorrentService } from './torrent/service.ts';
 
 export interface App extends AsyncDisposable {
   /** `http://HOST:PORT`, with the real port. */
   readonly url: string;
 }
+
+/** Pieces in the making, of all torrents together. */
+const TORRENT_BUFFER_BYTES = 64 * 1024 * 1024;
 
 /** The version of this package. */
 function version(): string {
@@ -33,6 +38,30 @@ function placesOf(config: Config, configured: string | undefined): Places {
 function tell(found: Capabilities, log: FastifyBaseLogger): void {
   const level = found.missing.length === 0 ? 'info' : 'warn';
   log[level]({ ffmpeg: found.ffmpeg?.path, ffprobe: found.ffprobe?.path }, describeCapabilities(found));
+}
+
+function torrentService({ torrent }: Config, log: FastifyBaseLogger): TorrentService {
+  const { directory, keep, diskBytes, listen, trackers, localDiscovery, connections } = torrent;
+  return new TorrentService({
+    directory,
+    keep,
+    diskBytes,
+    listen,
+    limits: {
+      maxConnections: connections,
+      maxConnectionsPerTorrent: Math.max(1, Math.ceil(connections / 2)),
+      maxHalfOpen: Math.max(1, Math.min(30, Math.ceil(connections / 4))),
+      uploadBytesPerSecond: torrent.uploadRate,
+      downloadBytesPerSecond: null,
+      bufferBytes: TORRENT_BUFFER_BYTES,
+      encryption: torrent.encryption,
+    },
+    trackers,
+    dht: torrent.dht ? { port: 0, host: '0.0.0.0', bootstrap: torrent.dhtNodes } : undefined,
+    localDiscovery,
+    guard: anyAddress,
+    log,
+  });
 }
 
 /**
@@ -58,9 +87,11 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
     readerOpener(async () => (await capabilities).ffprobe?.path),
     { capabilities, pool: new RunPool(config.maxRuns), store },
   );
+  const torrents = resources.use(torrentService(config, log));
   const sessions = resources.use(
     new SessionStore({
       presentations,
+      torrents,
       idleMs: config.sessionIdleMs,
       onExpired: (session, idleMs) =>
         log.info({ session: session.id, idleSeconds: Math.round(idleMs / 1000) }, 'session expired'),
@@ -70,7 +101,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger): Promise<
     stopping.abort();
     return told;
   });
-  const server = await buildServer({ sessions, capabilities, log, version: version() });
+  const server = await buildServer({ sessions, torrents, capabilities, log, version: version() });
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
   const address = server.server.address();

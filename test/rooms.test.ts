@@ -17,14 +17,27 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
   source: { uses: ['errors.ts', 'lib'] },
   media: { uses: ['errors.ts', 'lib', 'hls', 'source'] },
   ffmpeg: { uses: ['errors.ts', 'lib', 'source'], types: ['media'] },
+  torrent: { uses: ['errors.ts', 'lib', 'source'] },
   presentation: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg'] },
-  session: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation'] },
+  session: { uses: ['errors.ts', 'lib', 'hls', 'source', 'torrent', 'media', 'ffmpeg', 'presentation'] },
   http: {
-    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'session'],
+    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'torrent', 'session'],
     types: ['media', 'ffmpeg', 'presentation'],
   },
   'app.ts': {
-    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation', 'session', 'http'],
+    uses: [
+      'errors.ts',
+      'config.ts',
+      'lib',
+      'hls',
+      'source',
+      'torrent',
+      'media',
+      'ffmpeg',
+      'presentation',
+      'session',
+      'http',
+    ],
   },
   'log.ts': { uses: ['config.ts'] },
   'main.ts': { uses: ['errors.ts', 'config.ts', 'log.ts', 'lib', 'app.ts'] },
@@ -35,6 +48,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly rooms: readonly strin
   { name: /^(node:)?child_process$/, rooms: ['ffmpeg'] },
   { name: /^@?fastify(\/|$)/, rooms: ['http', 'app.ts'] },
   { name: /^mediabunny(\/|$)/, rooms: ['media'] },
+  { name: /^bittorrent-/, rooms: ['torrent'] },
 ];
 
 /** Reading the environment, in any spelling, is for one file. */

@@ -16,7 +16,7 @@ import {
   SliceAnswer,
   SliceQuery,
 } from './schemas.ts';
-import { useSession, viewerSignal } from './viewer.ts';
+import { inTorrentTime, openedSource, useSession, viewerSignal } from './viewer.ts';
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
 
@@ -37,7 +37,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         { config, schema: { summary: 'Multivariant playlist', params: SessionParams, response: playlistAnswer } },
         async (request, reply) => {
           const session = useSession(store, request.params.id, reply);
-          const presentation = await session.presentation(viewerSignal(reply, session));
+          const presentation = await openedSource(session, reply);
           const startOffset = Math.min(session.request.startTime, presentation.timeline.duration);
           const { audioIndex, quality } = session;
           const text = presentation.multivariantPlaylist({
@@ -70,7 +70,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         },
         async (request, reply) => {
           const session = useSession(store, request.params.id, reply);
-          const presentation = await session.presentation(viewerSignal(reply, session));
+          const presentation = await openedSource(session, reply);
           const { seek, seek_id, force_slice } = request.query;
           const slice = session.slices.get(seek_id || undefined, force_slice === '1', () =>
             presentation.slice(seek ?? session.request.startTime),
@@ -106,7 +106,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       },
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
-        const presentation = await session.presentation(viewerSignal(reply, session));
+        const presentation = await openedSource(session, reply);
         const rendition = findRendition(presentation, session, request.params.rendition);
         return sendPlaylist(
           reply,
@@ -129,7 +129,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         const session = useSession(store, request.params.id, reply);
         const { rendition: name, segment } = request.params;
         const signal = viewerSignal(reply, session);
-        const presentation = await session.presentation(signal);
+        const presentation = await inTorrentTime(session, signal, (ended) => session.presentation(ended));
         const rendition = findRendition(presentation, session, name);
         const number = segmentNumber(segment, rendition);
         const bytes =

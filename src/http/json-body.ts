@@ -9,6 +9,8 @@ import { Compile } from 'typebox/compile';
 export const jsonBody: FastifySchemaCompiler<unknown> = ({ schema }) => {
   const validator = Compile(schema as TSchema);
   return (data: unknown) => {
+    // A body of another type, which has no schema but its type.
+    if (Buffer.isBuffer(data)) return { value: data };
     const value = withoutBlanks(data);
     if (validator.Check(value)) return { value };
     return { error: validator.Errors(value).map((error) => ({ ...error, params: { ...error.params } })) };

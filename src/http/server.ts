@@ -12,6 +12,7 @@ import { Type } from 'typebox';
 import { AppError, toAppError } from '../errors.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { SessionStore } from '../session/session-store.ts';
+import type { TorrentService } from '../torrent/service.ts';
 import { byteRoutes } from './bytes.ts';
 import { capabilityRoutes } from './capabilities.ts';
 import { hlsRoutes } from './hls.ts';
@@ -21,9 +22,11 @@ import { PROBLEMS, sendProblem } from './problem.ts';
 import { refuseAddress, refuseConnection, registerRequestChecks } from './refusals.ts';
 import { ProblemAnswer } from './schemas.ts';
 import { sessionRoutes } from './sessions.ts';
+import { torrentRoutes } from './torrents.ts';
 
 export interface ServerOptions {
   readonly sessions: SessionStore;
+  readonly torrents: TorrentService;
   readonly capabilities: Promise<Capabilities>;
   readonly log: FastifyBaseLogger;
   readonly version: string;
@@ -99,6 +102,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(sessionRoutes(options.sessions));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));
+  await app.register(torrentRoutes(options.torrents));
   await app.register(pageRoutes);
   await app.ready();
   return app as unknown as FastifyInstance;
@@ -170,9 +174,15 @@ function fromFramework(error: FastifyError | AppError): AppError {
   }
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new AppError('body-too-large', 'The request body is larger than 64 kB.', { cause: error });
+      return new AppError('body-too-large', 'The request body is larger than 64 kB (a .torrent file: 8 MB).', {
+        cause: error,
+      });
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new AppError('unsupported-media-type', 'Send the body as application/json.', { cause: error });
+      return new AppError(
+        'unsupported-media-type',
+        'Send the body as application/json, or a .torrent file as application/x-bittorrent.',
+        { cause: error },
+      );
   }
   if (error.statusCode !== undefined && error.statusCode < 500) {
     return new AppError('bad-request', `body: ${error.message}.`, { cause: error });

@@ -101,6 +101,7 @@ export class Presentation implements AsyncDisposable {
     const timeline = index === undefined ? gridTimeline(info.duration) : exactTimeline(info, index);
     const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
     const rates = bitRates(timeline, index, source.size);
+    source.expectRate?.(rates.average / 8);
     const material = { opened, identity: source.identity, index, peakBitRate: rates.peak };
     const transcoded = described ? [] : await transcodedRenditions(material, tools.transcoding);
     if (transcoded.length > 0) resources.defer(() => tools.transcoding.store.drop(source.identity));

@@ -4,10 +4,13 @@ import type { PresentationStore } from '../presentation/presentation-store.ts';
 import { openSource, sourceLabel } from '../source/open.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
-import { Session, type SessionRequest } from './session.ts';
+import type { TorrentClaim } from '../torrent/claim.ts';
+import type { TorrentService } from '../torrent/service.ts';
+import { Session, type SessionOpeners, type SessionRequest } from './session.ts';
 
 export interface SessionStoreOptions {
   readonly presentations: PresentationStore;
+  readonly torrents: TorrentService;
   /** A session without any request for this long ends. */
   readonly idleMs: number;
   /** Called for each session that ended by itself. */
@@ -32,19 +35,39 @@ export class SessionStore implements AsyncDisposable {
     this.#sweeper.unref();
   }
 
-  /** Answers at once; the source is opened behind it. */
+  /** Answers at once; the source is opened behind it. @throws AppError for what can't name a torrent. */
   create(request: SessionRequest, spec: SourceSpec): Session {
-    const { presentations } = this.#options;
     const id = randomBytes(16).toString('hex');
-    const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal });
-    const opening = { key: `${request.kind} ${request.source}`, label: sourceLabel(spec), source };
-    const session = new Session(id, request, {
-      bytes: source,
-      presentation: (signal) => presentations.open(opening, signal),
-    });
+    const session =
+      spec.kind === 'torrent'
+        ? this.#torrentSession(id, request, this.#options.torrents.open(spec))
+        : new Session(id, request, this.#openers(request, spec));
     this.#sessions.set(id, session);
     session.start();
     return session;
+  }
+
+  #openers(request: SessionRequest, spec: SourceSpec): SessionOpeners {
+    const { presentations } = this.#options;
+    const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal });
+    const opening = { key: `${request.kind} ${request.source}`, label: sourceLabel(spec), source };
+    return { bytes: source, presentation: (signal) => presentations.open(opening, signal) };
+  }
+
+  #torrentSession(id: string, request: SessionRequest, claim: TorrentClaim): Session {
+    const { presentations } = this.#options;
+    const { fileIdx } = request;
+    const opening = {
+      key: `torrent ${claim.infoHash ?? request.source} ${fileIdx ?? ''}`,
+      label: 'The torrent',
+      source: (signal: AbortSignal) => claim.open(fileIdx, true, signal),
+      isPatient: true,
+    };
+    const openers = {
+      bytes: (signal: AbortSignal) => claim.open(fileIdx, false, signal),
+      presentation: (signal: AbortSignal) => presentations.open(opening, signal),
+    };
+    return new Session(id, request, openers, claim);
   }
 
   list(): Session[] {

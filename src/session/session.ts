@@ -3,6 +3,7 @@ import { waitFor } from '../lib/abort.ts';
 import type { Lease } from '../lib/shared.ts';
 import type { Presentation } from '../presentation/presentation.ts';
 import type { Source } from '../source/source.ts';
+import type { TorrentClaim } from '../torrent/claim.ts';
 import { SliceBook } from './slices.ts';
 
 export type SessionStatus = 'created' | 'metadata' | 'probing' | 'ready' | 'streaming' | 'error' | 'closed';
@@ -35,6 +36,8 @@ export interface SessionOpeners {
 export class Session implements AsyncDisposable {
   readonly id: string;
   readonly request: SessionRequest;
+  /** Its share in a torrent, which it owns. */
+  readonly torrent: TorrentClaim | undefined;
   readonly createdAt = new Date();
   readonly slices = new SliceBook();
   /** Index among the audio tracks that the viewer chose; undefined for the container's default. */
@@ -55,8 +58,9 @@ export class Session implements AsyncDisposable {
   #lastUsed = performance.now();
   #requests = 0;
 
-  constructor(id: string, request: SessionRequest, openers: SessionOpeners) {
+  constructor(id: string, request: SessionRequest, openers: SessionOpeners, torrent?: TorrentClaim) {
     this.id = id;
+    this.torrent = torrent;
     this.request = request;
     this.position = request.startTime;
     this.#openers = openers;
@@ -64,8 +68,9 @@ export class Session implements AsyncDisposable {
 
   get status(): SessionStatus {
     if (this.#closed) return 'closed';
-    if (this.#failure) return 'error';
+    if (this.error) return 'error';
     if (this.#presentation) return this.#streamed ? 'streaming' : 'ready';
+    if (this.torrent && this.torrent.current?.content === undefined) return 'metadata';
     return this.#opening ? 'probing' : 'created';
   }
 
@@ -74,8 +79,9 @@ export class Session implements AsyncDisposable {
     return this.#presentation;
   }
 
+  /** Why the source is not open. One of a torrent that is being tried again is over: what it waits for may well come. */
   get error(): AppError | undefined {
-    return this.#failure;
+    return this.torrent && this.#opening ? undefined : this.#failure;
   }
 
   /** What the viewer's quality allows: lines of the picture, or only what is not re-encoded. */
@@ -174,6 +180,7 @@ export class Session implements AsyncDisposable {
     this.#owner.abort(new AppError('session-not-found', 'The session was closed.'));
     const lease = await opening?.catch(() => undefined);
     this.#presentation = undefined;
-    await Promise.all([lease?.release(), ...[...this.#bytes].map((source) => this.closeBytes(source))]);
+    const claim = this.torrent?.[Symbol.asyncDispose]();
+    await Promise.all([claim, lease?.release(), ...[...this.#bytes].map((source) => this.closeBytes(source))]);
   }
 }

@@ -27,7 +27,7 @@ export async function openSource(spec: SourceSpec, options: OpenSourceOptions): 
     case 'http':
       return openHttp(spec.url, options.guard ?? anyAddress, options.signal, { ...defaultTuning, ...options.http });
     case 'torrent':
-      throw new AppError('source-unsupported', 'Torrents are not supported yet: give a file or an http(s) link.');
+      throw new AppError('source-unsupported', 'A torrent is opened by its swarm.');
   }
 }
 
