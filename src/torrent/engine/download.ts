@@ -18,6 +18,9 @@ import type { SlabPool } from './slab-pool.ts';
 import { Trust } from './trust.ts';
 import { BLOCK, type MessageReader, WireError } from './wire/reader.ts';
 
+/** What all peers together may be asked for, of the memory for pieces in the making. */
+const POOL_SHARE = 0.6;
+
 interface DownloadOwner {
   /** Connected and past the handshake. */
   readonly peers: ReadonlySet<Peer>;
@@ -41,10 +44,13 @@ export class Download {
   readonly availability: Uint16Array;
   readonly picker: Picker;
   readonly #store: ChunkStore;
+  readonly #pool: SlabPool;
   readonly #owner: DownloadOwner;
   readonly #trust: Trust;
   readonly #unpadded = new Set<number>();
   #demanded = false;
+  /** Since the last demand, pieces in the making that nobody wants have not been thrown away. */
+  #unwanted = false;
   /** Writing failed: nothing is asked for until somebody says so. */
   #paused = false;
   downloaded = 0;
@@ -57,6 +63,7 @@ export class Download {
     this.have = have;
     this.availability = new Uint16Array(layout.pieceCount);
     this.#store = store;
+    this.#pool = pool;
     this.#owner = owner;
     this.#trust = new Trust(layout, store, {
       ban: (known, reason) => owner.ban(known, reason),
@@ -77,6 +84,7 @@ export class Download {
     this.#demanded =
       rest.length > 0 || index.length > 0 || readers.some((one) => one.waiting.length + one.ahead.length > 0);
     this.#paused = false;
+    this.#unwanted = true;
     for (const peer of this.#owner.peers) this.#withdraw(peer, (key) => this.#rankOf(key) === RANK.none, 0);
     if (!this.#demanded) this.#reclaim();
     else if (fresh.some((piece) => !this.have.has(piece) && this.picker.active[piece]?.free !== 0)) this.#preempt();
@@ -123,9 +131,10 @@ export class Download {
   }
 
   fill(peer: Peer): void {
-    if (!this.#demanded || this.#paused || peer.have === undefined || peer.gone || peer.room <= 0) return;
+    if (!this.#demanded || this.#paused || peer.have === undefined || peer.gone || !peer.hungry) return;
     if (peer.choking && peer.allowedFast.size === 0) return;
-    const most = Math.ceil(this.#owner.allowance() / BLOCK);
+    const share = Math.ceil((this.#pool.limit * POOL_SHARE) / this.#owner.peers.size / BLOCK) - peer.asked.size;
+    const most = Math.min(share, Math.ceil(this.#owner.allowance() / BLOCK));
     if (most > 0) this.#owner.spent(this.picker.fill(peer, most) * BLOCK);
   }
 
@@ -306,6 +315,8 @@ export class Download {
   }
 
   #reclaim(): void {
+    if (!this.#unwanted) return;
+    this.#unwanted = false;
     for (const piece of [...this.picker.making])
       if (this.picker.lanes.rankOf[piece.index] === RANK.none && !piece.complete) this.#restart(piece);
   }

@@ -123,6 +123,12 @@ export class Peer {
     return Math.min(this.#pipeline, this.#mostRequests) - this.asked.size;
   }
 
+  /** Whether it is worth a write to ask for more: a quarter of what may be asked, so that many requests travel together. */
+  get hungry(): boolean {
+    const { room } = this;
+    return room > 0 && (room * 4 >= this.#pipeline || room >= 16);
+  }
+
   /** Seconds until a block that is asked for now will have come. A peer that has sent nothing yet is given little credit. */
   get queueSeconds(): number {
     if (this.downloaded === 0) return UNPROVEN_SECONDS;

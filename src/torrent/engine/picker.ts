@@ -39,6 +39,8 @@ export class Picker {
   readonly #owner: PickerOwner;
   readonly #slab: number;
   readonly #stride: number;
+  /** There was no memory for another piece. */
+  #short = false;
   readonly #stealAgain = new WeakMap<Peer, number>();
 
   constructor(layout: Layout, have: BitField, pool: SlabPool, availability: Uint16Array, owner: PickerOwner) {
@@ -77,6 +79,8 @@ export class Picker {
     const all = left;
     while (left > 0) {
       const piece = this.#choose(peer);
+      // Without memory there is work enough under way: nothing to take from others.
+      if (piece === undefined && this.#short) break;
       const asked = piece === undefined ? this.#takeOver(peer, left) : this.#askFrom(piece, peer, left);
       if (asked === 0) break;
       left -= asked;
@@ -103,6 +107,7 @@ export class Picker {
   }
 
   #choose(peer: Peer): ActivePiece | undefined {
+    this.#short = false;
     this.lanes.refreshRest(clock.now, this.#availability, (piece) => !this.#have.has(piece));
     for (let rank = RANK.waiting as number; rank <= RANK.rest; rank += 1) {
       const lanes = this.lanes.byRank[rank]!;
@@ -147,6 +152,7 @@ export class Picker {
       if (this.#have.has(index) || !peer.offers(index)) continue;
       const piece = this.active[index];
       if (piece === undefined) {
+        if (this.#short) continue;
         const begun = this.#begin(index, urgent);
         if (begun === undefined || begun.free === 0) continue;
         if (alone) begun.owner = peer;
@@ -170,7 +176,8 @@ export class Picker {
 
   #begin(index: number, urgent: boolean): ActivePiece | undefined {
     if (!this.#pool.hasRoom(this.#slab, urgent)) this.#owner.reclaim();
-    if (!this.#pool.hasRoom(this.#slab, urgent)) return undefined;
+    this.#short = !this.#pool.hasRoom(this.#slab, urgent);
+    if (this.#short) return undefined;
     const piece = new ActivePiece(index, this.#layout.lengthOf(index), this.#layout.pieceLength, this.#pool);
     this.active[index] = piece;
     this.making.add(piece);

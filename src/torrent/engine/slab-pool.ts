@@ -26,6 +26,10 @@ export class SlabPool {
     this.#limit = bytes;
   }
 
+  get limit(): number {
+    return this.#limit;
+  }
+
   /** Bytes that are promised; 0 when nothing is being made. */
   get reserved(): number {
     return this.#reserved;
