@@ -4,7 +4,8 @@
  * Invariant: each is in exactly one of `#dialling` (no TCP yet) and `#shaking` (no handshake yet), and its `KnownPeer` is
  * `connected` meanwhile; afterwards it is the swarm's, or over and `failed`.
  */
-import { callPeer, type HandshakeRules, type Link } from './handshake.ts';
+import { clock } from './clock.ts';
+import { callPeer, type HandshakeRules, HandshakeTimeout, type Link } from './handshake.ts';
 import type { KnownPeer } from './peer-book.ts';
 import type { SwarmOwner } from './swarm-owner.ts';
 import { dialTcp, type Transport } from './transport.ts';
@@ -75,20 +76,20 @@ export class Connections {
       known.encrypted = beginEncrypted;
       if (this.#closed) transport.destroy();
       else this.#owner.joined(link, known);
-    } catch {
+    } catch (error) {
       this.#shaking.delete(transport);
-      this.#otherManner(known, beginEncrypted);
+      this.#failed(known, beginEncrypted, error);
     }
     if (!this.#closed) this.#owner.freed();
   }
 
-  /** The handshake failed: the other manner is tried at once, and then again after a while. */
-  #otherManner(known: KnownPeer, wasEncrypted: boolean): void {
-    const first = known.encrypted === undefined || known.encrypted === wasEncrypted;
+  /** Who hung up may want to be spoken to in the other manner: that is tried at once, and later in turn. */
+  #failed(known: KnownPeer, wasEncrypted: boolean, error: unknown): void {
+    const isFirst = known.encrypted === undefined || known.encrypted === wasEncrypted;
     known.encrypted = !wasEncrypted;
-    const may = this.#engine.encryption !== 'require' && known.dialable;
     known.failed();
-    if (first && may && !this.#closed && known.failures <= 1) known.nextTry = 0;
+    const mayDiffer = this.#engine.encryption !== 'require' && !(error instanceof HandshakeTimeout);
+    if (isFirst && mayDiffer && known.failures <= 1) known.nextTry = clock.now;
   }
 
   close(): void {

@@ -153,7 +153,8 @@ export class EngineThread implements SwarmOwner {
     this.pool.limit = limits.bufferBytes;
     if (before.downloadBytesPerSecond !== limits.downloadBytesPerSecond)
       this.#download.perSecond = limits.downloadBytesPerSecond;
-    if (before.uploadBytesPerSecond !== limits.uploadBytesPerSecond) this.#upload.perSecond = limits.uploadBytesPerSecond;
+    if (before.uploadBytesPerSecond !== limits.uploadBytesPerSecond)
+      this.#upload.perSecond = limits.uploadBytesPerSecond;
     this.dialMore();
   }
 

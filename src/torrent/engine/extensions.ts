@@ -47,10 +47,10 @@ export class Extensions {
     const info = this.#owner.info();
     const listenPort = this.#owner.listenPort();
     const offers: Record<string, Encodable> = { ut_metadata: UT_METADATA, lt_donthave: LT_DONTHAVE };
-    if (!this.#owner.private()) offers['ut_pex'] = UT_PEX;
+    if (!this.#owner.private()) offers.ut_pex = UT_PEX;
     const hello: Record<string, Encodable> = { m: offers, v: 'raffi-server', reqq: 500 };
-    if (listenPort > 0) hello['p'] = listenPort;
-    if (info !== undefined) hello['metadata_size'] = info.length;
+    if (listenPort > 0) hello.p = listenPort;
+    if (info !== undefined) hello.metadata_size = info.length;
     peer.out.extended(0, encode(hello));
     peer.flushLater();
   }

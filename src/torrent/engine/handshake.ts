@@ -12,6 +12,9 @@ const HANDSHAKE_BYTES = 68;
 const TIMEOUT_MS = 5000;
 const PLAIN: Ciphers = { encrypt: undefined, decrypt: undefined };
 
+/** The other side says nothing: it would not say more if it were spoken to otherwise. */
+export class HandshakeTimeout extends Error {}
+
 export interface Identity {
   readonly infoHash: Buffer;
   readonly peerId: Buffer;
@@ -100,7 +103,7 @@ async function within(transport: Transport, shake: (queue: ByteQueue) => Promise
     closed: () => queue.end(new Error('closed')),
     drained: () => {},
   };
-  const timer = setTimeout(() => queue.end(new Error('no handshake in time')), TIMEOUT_MS);
+  const timer = setTimeout(() => queue.end(new HandshakeTimeout('no handshake in time')), TIMEOUT_MS);
   try {
     return await shake(queue);
   } catch (error) {

@@ -131,5 +131,4 @@ export class PeerBook {
     if (!this.#known.has(key)) this.#known.set(key, known);
     this.#banned = [...this.#known.values()].filter(({ banned }) => banned).length;
   }
-
 }

@@ -121,7 +121,12 @@ export class Swarm implements PeerOwner {
     const message = error instanceof Error ? error.message : String(error);
     const disk = error instanceof Error && 'code' in error;
     if (!this.#closed)
-      this.#owner.tell({ type: 'fault', infoHash: this.name, fault: disk ? 'disk-failed' : 'metadata-invalid', message });
+      this.#owner.tell({
+        type: 'fault',
+        infoHash: this.name,
+        fault: disk ? 'disk-failed' : 'metadata-invalid',
+        message,
+      });
   }
 
   setDemand(demand: Demand): void {
@@ -149,7 +154,8 @@ export class Swarm implements PeerOwner {
 
   /** Whether another connection may be made now, and to whom. */
   nextToDial(): KnownPeer | undefined {
-    if (this.#closed || this.peers.size + this.connections.pending >= this.#owner.maxConnectionsPerTorrent) return undefined;
+    if (this.#closed || this.peers.size + this.connections.pending >= this.#owner.maxConnectionsPerTorrent)
+      return undefined;
     if (this.#work?.have.full === true && this.peers.size > 0) return undefined;
     return this.book.next();
   }

@@ -11,7 +11,7 @@ import { Download } from './download.ts';
 import { type Layout, layoutOf } from './layout.ts';
 import type { Peer } from './peer.ts';
 import type { KnownPeer } from './peer-book.ts';
-import { hashMatches, nothingHad, readResume, type Resumed, writeMetadata, writeResume } from './resume.ts';
+import { hashMatches, nothingHad, type Resumed, readResume, writeMetadata, writeResume } from './resume.ts';
 import type { Traffic } from './swarm-owner.ts';
 import { Uploads } from './uploads.ts';
 
@@ -138,10 +138,13 @@ export class Work {
   async forget(chunks: readonly number[]): Promise<void> {
     const { piecesPerChunk, pieceCount } = this.layout;
     const lost: number[] = [];
-    const valid = chunks.filter((chunk) => Number.isInteger(chunk) && chunk >= 0 && chunk * piecesPerChunk < pieceCount);
+    const valid = chunks.filter(
+      (chunk) => Number.isInteger(chunk) && chunk >= 0 && chunk * piecesPerChunk < pieceCount,
+    );
     for (const chunk of valid) {
       const end = Math.min(pieceCount, (chunk + 1) * piecesPerChunk);
-      for (let piece = chunk * piecesPerChunk; piece < end; piece += 1) if (this.download.forget(piece)) lost.push(piece);
+      for (let piece = chunk * piecesPerChunk; piece < end; piece += 1)
+        if (this.download.forget(piece)) lost.push(piece);
     }
     this.#changed = true;
     const gone = new Set(lost);

@@ -166,28 +166,23 @@ export class MessageReader {
       if (this.#length === 0) throw new WireError('an empty block');
       return;
     }
-    const payload = size - 5;
-    switch (id) {
-      case MESSAGE.choke:
-        return this.#handler.choke();
-      case MESSAGE.unchoke:
-        return this.#handler.unchoke();
-      case MESSAGE.interested:
-        return this.#handler.interested();
-      case MESSAGE.notInterested:
-        return this.#handler.notInterested();
-      case MESSAGE.bitfield:
-        return this.#handler.bitfield(data.subarray(at + 5, at + size));
-      case MESSAGE.haveAll:
-        return this.#handler.haveAll();
-      case MESSAGE.haveNone:
-        return this.#handler.haveNone();
-      case MESSAGE.extended:
-        if (payload < 1) throw new WireError('an empty extension message');
-        return this.#handler.extended(data[at + 5]!, data.subarray(at + 6, at + size));
-      default:
-        return this.#numbers(id, data, at + 5, payload);
-    }
+    if (id === MESSAGE.bitfield) this.#handler.bitfield(data.subarray(at + 5, at + size));
+    else if (id === MESSAGE.extended) {
+      if (size < 6) throw new WireError('an empty extension message');
+      this.#handler.extended(data[at + 5]!, data.subarray(at + 6, at + size));
+    } else if (!this.#plain(id)) this.#numbers(id, data, at + 5, size - 5);
+  }
+
+  /** The messages without payload. @returns false when it is another one. */
+  #plain(id: number): boolean {
+    if (id === MESSAGE.choke) this.#handler.choke();
+    else if (id === MESSAGE.unchoke) this.#handler.unchoke();
+    else if (id === MESSAGE.interested) this.#handler.interested();
+    else if (id === MESSAGE.notInterested) this.#handler.notInterested();
+    else if (id === MESSAGE.haveAll) this.#handler.haveAll();
+    else if (id === MESSAGE.haveNone) this.#handler.haveNone();
+    else return false;
+    return true;
   }
 
   /** The messages made of one or three numbers; unknown ones are ignored. */
@@ -196,16 +191,21 @@ export class MessageReader {
     const one = id === MESSAGE.have || id === MESSAGE.suggest || id === MESSAGE.allowedFast;
     if ((three && size !== 12) || (one && size !== 4) || (id === MESSAGE.port && size !== 2))
       throw new WireError(`message ${id} with ${size} bytes`);
-    if (id === MESSAGE.port) return this.#handler.dhtPort(data.readUInt16BE(at));
-    if (!one && !three) return;
-    const piece = data.readUInt32BE(at);
-    if (id === MESSAGE.have) return this.#handler.have(piece);
-    if (id === MESSAGE.suggest) return this.#handler.suggest(piece);
-    if (id === MESSAGE.allowedFast) return this.#handler.allowedFast(piece);
-    const begin = data.readUInt32BE(at + 4);
-    const length = data.readUInt32BE(at + 8);
-    if (id === MESSAGE.request) return this.#handler.request(piece, begin, length);
-    if (id === MESSAGE.cancel) return this.#handler.cancel(piece, begin, length);
-    return this.#handler.reject(piece, begin, length);
+    if (id === MESSAGE.port) this.#handler.dhtPort(data.readUInt16BE(at));
+    else if (one) this.#ofPiece(id, data.readUInt32BE(at));
+    else if (three) {
+      const piece = data.readUInt32BE(at);
+      const begin = data.readUInt32BE(at + 4);
+      const length = data.readUInt32BE(at + 8);
+      if (id === MESSAGE.request) this.#handler.request(piece, begin, length);
+      else if (id === MESSAGE.cancel) this.#handler.cancel(piece, begin, length);
+      else this.#handler.reject(piece, begin, length);
+    }
+  }
+
+  #ofPiece(id: number, piece: number): void {
+    if (id === MESSAGE.have) this.#handler.have(piece);
+    else if (id === MESSAGE.suggest) this.#handler.suggest(piece);
+    else this.#handler.allowedFast(piece);
   }
 }
