@@ -11,6 +11,7 @@ import { answeredProblem, describeCodecs, describeError, describeProblem } from 
 import { Metrics } from './metrics.js';
 import { Qualities } from './qualities.js';
 import { restoreSubtitles } from './subtitle-tracks.js';
+import { isTorrent, mayPass } from './torrent.js';
 import Hls from './vendor/hls.mjs';
 
 /**
@@ -28,6 +29,22 @@ import Hls from './vendor/hls.mjs';
  * @property {(lost: boolean) => void} connection The server is out of reach, or back.
  * @property {() => void} blocked The browser wants a click before it plays.
  */
+
+/**
+ * @param {number} ms
+ * @param {AbortSignal} signal ends it at once
+ * @returns {Promise<void>}
+ */
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    signal.addEventListener('abort', end, { once: true });
+  });
+}
 
 /**
  * One source being played: its session on the server and the hls.js instance that feeds the video element.
@@ -50,6 +67,8 @@ export class Playback {
   session = /** @type {Session | undefined} */ (undefined);
   info = /** @type {SessionInfo | undefined} */ (undefined);
   source = '';
+  /** Which file of a torrent; undefined: the server's choice. */
+  fileIdx = /** @type {number | undefined} */ (undefined);
   metrics = new Metrics();
   qualities = new Qualities();
 
@@ -68,12 +87,14 @@ export class Playback {
    * @param {string} source
    * @param {number} at seconds
    * @param {boolean} [paused] start without playing
+   * @param {number} [fileIdx] of a torrent; the one that was chosen for this source before, when left out
    */
-  async open(source, at, paused = false) {
+  async open(source, at, paused = false, fileIdx = source === this.source ? this.fileIdx : undefined) {
     this.close();
     const attempt = new AbortController();
     this.#attempt = attempt;
     this.source = source;
+    this.fileIdx = fileIdx;
     this.#position = at;
     this.#paused = paused;
     this.metrics = new Metrics();
@@ -81,13 +102,37 @@ export class Playback {
     if (Hls.isSupported()) this.hls = this.#attach(at);
     if (!paused && this.hls !== undefined) this.play();
     try {
-      const session = await createSession(source);
+      const session = await createSession(source, fileIdx);
       if (attempt.signal.aborted) return deleteSession(session.id);
       this.session = session;
+      if (isTorrent(source)) return void (await this.#openTorrent(session, at, paused));
       this.#load(session.streamUrl, at, paused);
       await this.refresh();
     } catch (error) {
       if (!attempt.signal.aborted) this.#fail(describeProblem(error));
+    }
+  }
+
+  /**
+   * A torrent takes as long as it takes: its stream is loaded once there is one, and how it gets on is asked for again and again.
+   * @param {Session} session
+   * @param {number} at
+   * @param {boolean} paused
+   */
+  async #openTorrent(session, at, paused) {
+    const { signal } = this.#attempt;
+    let loaded = false;
+    while (!signal.aborted) {
+      await this.refresh();
+      const { status = 'created', errorCode } = this.info ?? {};
+      if (signal.aborted) return;
+      if (!loaded && (status === 'ready' || status === 'streaming')) {
+        loaded = true;
+        this.#load(session.streamUrl, at, paused);
+      } else if (!loaded && status === 'error' && !mayPass(errorCode)) {
+        return this.#fail(describeProblem(new ApiError(500, errorCode ?? '', sessionError(this.info) ?? '')));
+      }
+      await pause(loaded ? 1000 : 400, signal);
     }
   }
 
@@ -155,7 +200,8 @@ export class Playback {
 
   /** @param {number} at */
   #attach(at) {
-    const qualities = new Qualities();
+    // A smaller picture is made of the same bytes: where they are slow to come, it comes no sooner.
+    const qualities = new Qualities(isTorrent(this.source) ? 'original' : '');
     this.qualities = qualities;
     const hls = new Hls({
       abrController: qualities.abrController,
@@ -215,6 +261,8 @@ export class Playback {
           shouldRetry: (_config, count, timeout, response) => {
             const code = response?.code ?? 0;
             if (timeout) return count < 1;
+            // Its peers may be slow: the server answers in time and is asked again.
+            if (this.info?.isTorrent && (code === 503 || code === 504)) return true;
             if (code === 0) this.#setLost(true);
             return code === 0 || (code >= 500 && count < tries);
           },

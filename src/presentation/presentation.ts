@@ -1,6 +1,13 @@
 import { AppError } from '../errors.ts';
 import { renderMediaPlaylist, renderMultivariantPlaylist } from '../hls/playlist.ts';
-import { gridTimeline, planTimeline, segmentAt, type Timeline, type TimelineSegment } from '../hls/timeline.ts';
+import {
+  gridTimeline,
+  planTimeline,
+  segmentAt,
+  TARGET_DURATION,
+  type Timeline,
+  type TimelineSegment,
+} from '../hls/timeline.ts';
 import { withDeadline } from '../lib/abort.ts';
 import type { Limiter } from '../lib/limiter.ts';
 import type { KeyframeIndex, MediaInfo } from '../media/types.ts';
@@ -15,6 +22,9 @@ import { type Transcoding, transcodedRenditions } from './transcoding.ts';
 
 /** A segment is made within this time or fails: the contract's 20 s, less what the answer itself takes. */
 const SEGMENT_DEADLINE_MS = 18_000;
+
+/** Seconds that a segment should last where bytes are scarce: the picture after a seek comes with the first whole segment. */
+const SCARCE_TARGET = 2;
 
 /** What a playlist request chooses. */
 export interface PlaylistOptions {
@@ -98,7 +108,10 @@ export class Presentation implements AsyncDisposable {
     const scan = () => scanned(reader, { remote, owner: owner.signal, resources }, signal);
     const described = info.tracks.every(({ type }) => type === 'subtitle') || reader.describedOnly === true;
     const index = described ? undefined : (reader.keyframes ?? (await scan()));
-    const timeline = index === undefined ? gridTimeline(info.duration) : exactTimeline(info, index);
+    const timeline =
+      index === undefined
+        ? gridTimeline(info.duration)
+        : exactTimeline(info, index, source.isScarce ? SCARCE_TARGET : TARGET_DURATION);
     const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
     const rates = bitRates(timeline, index, source.size);
     source.expectRate?.(rates.average / 8);
@@ -211,9 +224,9 @@ export class Presentation implements AsyncDisposable {
   }
 }
 
-function exactTimeline(info: MediaInfo, index: KeyframeIndex): Timeline {
+function exactTimeline(info: MediaInfo, index: KeyframeIndex, target: number): Timeline {
   const starts = index.starts.map((start) => start - info.startTime);
-  return planTimeline({ starts, positions: index.positions }, info.duration);
+  return planTimeline({ starts, positions: index.positions }, info.duration, target);
 }
 
 /** Whether the viewer's cap leaves a rendition in; where it would leave no picture at all, the smallest stays. */

@@ -47,6 +47,7 @@ export class TorrentSource implements Source {
   readonly name: string;
   readonly size: number;
   readonly latency = 'remote';
+  readonly isScarce = true;
   /** Whether the container's index will be wanted soon: not of one who reads raw bytes. */
   readonly wantsIndex: boolean;
   readonly file: TorrentFile;
