@@ -25,6 +25,8 @@ export class EngineThread implements SwarmOwner {
   readonly pool: SlabPool;
   /** Azureus style: ours, version 0.1. */
   readonly peerId = Buffer.concat([Buffer.from('-RF0100-'), randomBytes(12)]);
+  /** Resolves when it is known whether peers can connect to us. */
+  readonly listening: Promise<void>;
   readonly #tell: (event: EngineEvent) => void;
   readonly #swarms = new Map<InfoHash, Swarm>();
   readonly #listener: Listener;
@@ -45,7 +47,7 @@ export class EngineThread implements SwarmOwner {
     this.#download = new Budget(options.limits.downloadBytesPerSecond);
     this.#upload = new Budget(options.limits.uploadBytesPerSecond);
     this.#listener = new Listener(options, (transport) => void this.#stranger(transport));
-    this.#listener.ready.then(({ port, error }) =>
+    this.listening = this.#listener.ready.then(({ port, error }) =>
       tell(error === undefined ? { type: 'listening', port } : { type: 'listening', port, error }),
     );
   }

@@ -24,6 +24,8 @@ export class KnownPeer {
   nextTry = 0;
   /** It has sent a verified piece. */
   useful = false;
+  /** It had everything when it was last seen. */
+  seeds = false;
   banned = false;
   /** Alone to blame for a bad piece, or suspected: it gets pieces to itself until it is cleared. */
   suspected = false;
@@ -112,11 +114,12 @@ export class PeerBook {
     return this.#known.get(keyOf(address));
   }
 
-  /** The next address to try: never tried ones first, then those whose time has come. */
-  next(): KnownPeer | undefined {
+  /** The next address to try: never tried ones first, then those whose time has come. @param seeding seeds are of no use. */
+  next(seeding: boolean): KnownPeer | undefined {
     let best: KnownPeer | undefined;
     for (const known of this.#known.values()) {
       if (known.connected || known.banned || known.nextTry > clock.now) continue;
+      if (seeding && known.seeds) continue;
       if (best === undefined || known.nextTry < best.nextTry) best = known;
       if (best.nextTry === 0) break;
     }

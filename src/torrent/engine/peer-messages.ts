@@ -26,11 +26,13 @@ export interface PeerOwner {
   closed(peer: Peer): void;
 }
 
+const MOST_FIELDS = 1000;
+
 export class PeerMessages implements WireHandler {
   readonly reader = new MessageReader(this);
   readonly #peer: Peer;
   readonly #owner: PeerOwner;
-  #messages = 0;
+  #fields = 0;
 
   /** Takes over the connection; what came with the handshake is read by `begin`. */
   constructor(peer: Peer, owner: PeerOwner) {
@@ -104,7 +106,6 @@ export class PeerMessages implements WireHandler {
   }
 
   have(piece: number): void {
-    this.#messages += 1;
     const { have } = this.#peer;
     if (have === undefined) this.#peer.earlyPiece(piece);
     else {
@@ -114,13 +115,13 @@ export class PeerMessages implements WireHandler {
   }
 
   bitfield(bits: Uint8Array): void {
-    this.#onlyFirst();
+    this.#fieldAgain();
     if (this.#peer.have === undefined) this.#peer.earlyBits(bits);
     else this.#told(BitField.from(bits, this.#peer.have.size));
   }
 
   haveAll(): void {
-    this.#onlyFirst();
+    this.#fieldAgain();
     this.#fastOnly();
     if (this.#peer.have === undefined) {
       this.#peer.earlyAll();
@@ -132,7 +133,7 @@ export class PeerMessages implements WireHandler {
   }
 
   haveNone(): void {
-    this.#onlyFirst();
+    this.#fieldAgain();
     this.#fastOnly();
   }
 
@@ -143,10 +144,10 @@ export class PeerMessages implements WireHandler {
     this.#owner.toldAll(this.#peer, before);
   }
 
-  /** The bit field, or what stands for it, comes once, before any `have`. */
-  #onlyFirst(): void {
-    if (this.#messages > 0) throw new WireError('a bit field that is not the first message');
-    this.#messages += 1;
+  /** BEP 3 has the bit field first and once; aria2 sends another one instead of many `have`s. */
+  #fieldAgain(): void {
+    this.#fields += 1;
+    if (this.#fields > MOST_FIELDS) throw new WireError('one bit field after the other');
   }
 
   #fastOnly(): void {

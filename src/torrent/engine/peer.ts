@@ -21,8 +21,9 @@ export interface WantedBlock {
   readonly length: number;
 }
 
-/** Seconds of a peer's own rate that are asked for ahead. */
-const PIPELINE_SECONDS = 0.3;
+/** Seconds of a peer's own rate that are asked for ahead: more for those who answer in bursts, and run dry in between. */
+const LEAST_DEPTH = 0.3;
+const MOST_DEPTH = 2;
 const FEWEST_REQUESTS = 3;
 const FIRST_REQUESTS = 4;
 /** What clients commonly allow, unless they say otherwise (BEP 10 `reqq`). */
@@ -66,6 +67,10 @@ export class Peer {
   #mostRequests = COMMON_QUEUE;
   #pipeline = FIRST_REQUESTS;
   #slowStart = true;
+  /** Seconds. */
+  #depth = LEAST_DEPTH;
+  /** Everything that was asked for has come, and more could have been asked for before. */
+  #ranDry = false;
   /** Bytes of payload per second, from and to the peer. */
   rate = 0;
   uploadRate = 0;
@@ -152,7 +157,9 @@ export class Peer {
   /** A block came, or will not. @returns whether it was asked for. */
   answered(key: number): boolean {
     this.waitingSince = clock.now;
-    return this.asked.delete(key);
+    const wasAsked = this.asked.delete(key);
+    if (this.asked.size === 0) this.#ranDry = true;
+    return wasAsked;
   }
 
   /** The peer forgets our requests; some may be on their way. @returns the keys. */
@@ -190,8 +197,10 @@ export class Peer {
     const now = this.#received / seconds;
     if (this.asked.size > 0 || this.#received > 0) {
       const grown = now > this.rate * 1.15;
+      this.#depth = this.#ranDry ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(LEAST_DEPTH, this.#depth * 0.97);
+      this.#ranDry = false;
       this.rate = this.rate === 0 ? now : this.rate * 0.6 + now * 0.4;
-      const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((Math.max(this.rate, now) * PIPELINE_SECONDS) / BLOCK));
+      const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((Math.max(this.rate, now) * this.#depth) / BLOCK));
       if (this.#slowStart && !grown && this.#pipeline > wanted) this.#slowStart = false;
       if (!this.#slowStart) this.#pipeline = wanted;
     }

@@ -156,8 +156,7 @@ export class Swarm implements PeerOwner {
   nextToDial(): KnownPeer | undefined {
     if (this.#closed || this.peers.size + this.connections.pending >= this.#owner.maxConnectionsPerTorrent)
       return undefined;
-    if (this.#work?.have.full === true && this.peers.size > 0) return undefined;
-    return this.book.next();
+    return this.book.next(this.#work?.have.full ?? false);
   }
 
   /** A connection has its handshake. */
@@ -179,6 +178,8 @@ export class Swarm implements PeerOwner {
     if (work !== undefined) peer.adopt(work.layout.pieceCount);
     this.#tellHave(peer, true);
     if (link.extended) this.#extensions.hello(peer);
+    // Others give out their slots every ten seconds: who says only after the metadata that it is interested waits that long.
+    if (work === undefined) peer.setInterested(true);
     messages.begin();
   }
 
@@ -247,12 +248,14 @@ export class Swarm implements PeerOwner {
     work.download.count(before, -1);
     work.download.count(peer.have!, 1);
     this.#interest(peer);
+    this.#leaveSeed(peer);
   }
 
   gained(peer: Peer, piece: number): void {
     this.#work?.download.gained(piece);
     this.#interest(peer);
     if (this.#work?.have.has(piece) === false) this.#work.download.fill(peer);
+    if (peer.seed) this.#leaveSeed(peer);
   }
 
   #lostPiece(peer: Peer, piece: number): void {
@@ -324,7 +327,12 @@ export class Swarm implements PeerOwner {
 
   /** Two that have everything have nothing to say to each other. */
   #leaveSeeds(): void {
-    for (const peer of [...this.peers]) if (peer.seed) this.#drop(peer);
+    for (const peer of [...this.peers]) this.#leaveSeed(peer);
+  }
+
+  #leaveSeed(peer: Peer): void {
+    peer.known.seeds = peer.seed;
+    if (peer.seed && this.#work?.have.full === true) this.#drop(peer);
   }
 
   // Time

@@ -3,7 +3,7 @@ import { connect, isIPv6, type Socket } from 'node:net';
 import type { MessagePort } from 'node:worker_threads';
 import type { PeerAddress } from '../protocol.ts';
 
-export interface TransportHandler {
+interface TransportHandler {
   /** `data[from, end)` is the receiver's to change, during the call only. */
   received(data: Buffer, from: number, end: number): void;
   /** Once, and nothing after it. */
