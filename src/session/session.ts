@@ -79,9 +79,10 @@ export class Session implements AsyncDisposable {
     return this.#presentation;
   }
 
-  /** Why the source is not open. One of a torrent that is being tried again is over: what it waits for may well come. */
+  /** Why the source is not open. That nobody told what is in a torrent is over when somebody does. */
   get error(): AppError | undefined {
-    return this.torrent && this.#opening ? undefined : this.#failure;
+    const isOver = this.#failure?.code === 'torrent-no-metadata' && this.torrent?.current?.content !== undefined;
+    return isOver ? undefined : this.#failure;
   }
 
   /** What the viewer's quality allows: lines of the picture, or only what is not re-encoded. */

@@ -117,9 +117,12 @@ export class Swarm implements SourceHost, AsyncDisposable {
     return this.#content?.metainfo.name ?? this.#seed.name ?? this.infoHash;
   }
 
-  /** Peers that another link to the same torrent names. Its trackers stay those of the first. */
-  join(seed: TorrentSeed): void {
-    this.addPeers(seed.peers);
+  /** What another link to the same torrent names besides. */
+  join({ peers, trackers }: TorrentSeed): void {
+    this.addPeers(peers);
+    void this.#starting.then(() => {
+      if (!this.#life.signal.aborted) this.#options.discovery.addTrackers(this.infoHash, trackers);
+    });
   }
 
   addPeers(peers: readonly PeerAddress[]): void {

@@ -40,6 +40,9 @@ interface Entry {
   readonly torrent: DiscoveredTorrent;
   readonly peerId: Uint8Array;
   readonly trackers: Announcer[];
+  /** URLs of trackers. */
+  readonly asked: Set<string>;
+  isPrivate: boolean;
   /** DHT and local network. */
   open: Announcer[];
 }
@@ -47,6 +50,7 @@ interface Entry {
 /** Trackers get this long to hear that we leave. */
 const FAREWELL_MS = 1_000;
 /** Seconds between two lookups or local announcements that went well. */
+const MOST_TRACKERS = 100;
 const DHT_INTERVAL = 15 * 60;
 const LOCAL_INTERVAL = 5 * 60;
 
@@ -72,13 +76,29 @@ export class Discovery implements AsyncDisposable {
       ? torrent.trackers.map((tracker) => this.#tracker(tracker, torrent, peerId))
       : [];
     const open = torrent.isPrivate ? [] : this.#openPlaces(torrent);
-    this.#torrents.set(torrent.infoHash, { torrent, peerId, trackers, open });
+    const { infoHash, isPrivate } = torrent;
+    const asked = new Set(torrent.trackers.map(({ url }) => url));
+    this.#torrents.set(infoHash, { torrent, peerId, trackers, asked, isPrivate, open });
     for (const announcer of [...trackers, ...open]) announcer.start();
+  }
+
+  /** Asks trackers that another link to the same torrent names. Of a private one they stay those of the first. */
+  addTrackers(infoHash: InfoHash, trackers: readonly Tracker[]): void {
+    const entry = this.#torrents.get(infoHash);
+    if (entry === undefined || entry.isPrivate || !this.#options.trackers) return;
+    for (const tracker of trackers) {
+      if (entry.asked.has(tracker.url) || entry.asked.size >= MOST_TRACKERS) continue;
+      entry.asked.add(tracker.url);
+      const announcer = this.#tracker(tracker, entry.torrent, entry.peerId);
+      entry.trackers.push(announcer);
+      announcer.start();
+    }
   }
 
   /** The metadata says so: nobody but its trackers may be asked any more. */
   async makePrivate(infoHash: InfoHash): Promise<void> {
     const entry = this.#torrents.get(infoHash);
+    if (entry) entry.isPrivate = true;
     const open = entry?.open.splice(0) ?? [];
     await Promise.all(open.map((announcer) => announcer.stop(AbortSignal.abort())));
   }
