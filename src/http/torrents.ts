@@ -74,13 +74,15 @@ async function send(
   const infoHash = checkedHash(hash);
   const swarm = torrents.find(infoHash);
   if (swarm === undefined) throw new AppError('torrent-not-found', `No session plays the torrent ${infoHash}.`);
-  const lease = torrents.lease(infoHash);
-  reply.raw.once('close', () => void lease.release());
+  await using held = new AsyncDisposableStack();
+  held.use(torrents.lease(infoHash));
   const signal = clientSignal(reply);
   const late = (): Error =>
     new AppError('torrent-not-ready', `The torrent is not there yet: ${swarm.status(undefined).message}`);
   const opening = { fileIdx: fileIdx ?? swarm.selected, wantsIndex: false, release: async () => {} };
   const source = await withDeadline(signal, METADATA_WAIT_MS, late, (ended) => swarm.open(opening, ended));
-  reply.raw.once('close', () => void source[Symbol.asyncDispose]());
+  held.use(source);
+  const owned = held.move();
+  reply.raw.once('close', () => void owned.disposeAsync());
   return sendBytes(request, reply, source, signal);
 }

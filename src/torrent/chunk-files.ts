@@ -12,6 +12,8 @@ const MOST_HANDLES = 32;
 interface Entry {
   readonly handle: Promise<FileHandle>;
   users: number;
+  /** Called when there are no users left, by whoever waits for that. */
+  idle?: () => void;
 }
 
 export class ChunkFiles implements AsyncDisposable {
@@ -20,7 +22,6 @@ export class ChunkFiles implements AsyncDisposable {
   /** The most recently used last. */
   readonly #handles = new Map<number, Entry>();
   readonly #closing = new Set<Promise<void>>();
-  readonly #idle = new Map<number, () => void>();
 
   constructor(directory: string, chunkLength: number) {
     this.#directory = directory;
@@ -32,14 +33,28 @@ export class ChunkFiles implements AsyncDisposable {
     return (this.#handles.get(chunk)?.users ?? 0) > 0;
   }
 
-  /** Fills `into` with the bytes from `start`, all of which must be verified. @throws AppError `torrent-failed`. */
+  /**
+   * Fills `into` with the bytes from `start`, all of which must be verified. All files that it needs are in use from the call on: none of them is deleted under it.
+   * @throws AppError `torrent-failed`.
+   */
   async read(into: Uint8Array, start: number): Promise<void> {
+    const parts: { entry: Entry; chunk: number; into: Uint8Array; position: number }[] = [];
     for (let done = 0; done < into.length; ) {
-      const at = start + done;
-      const chunk = Math.floor(at / this.#chunkLength);
-      const length = Math.min(into.length - done, (chunk + 1) * this.#chunkLength - at);
-      await this.#readChunk(chunk, into.subarray(done, done + length), at - chunk * this.#chunkLength);
+      const chunk = Math.floor((start + done) / this.#chunkLength);
+      const position = start + done - chunk * this.#chunkLength;
+      const length = Math.min(into.length - done, this.#chunkLength - position);
+      const entry = this.#entry(chunk);
+      entry.users += 1;
+      parts.push({ entry, chunk, into: into.subarray(done, done + length), position });
       done += length;
+    }
+    try {
+      for (const part of parts) await fill(await part.entry.handle, part.into, part.position);
+    } catch (cause) {
+      for (const { chunk, entry } of parts) if (this.#handles.get(chunk) === entry) this.#handles.delete(chunk);
+      throw new AppError('torrent-failed', 'The torrent’s data on the disk cannot be read any more.', { cause });
+    } finally {
+      for (const { chunk, entry } of parts) this.#leave(chunk, entry);
     }
   }
 
@@ -48,7 +63,11 @@ export class ChunkFiles implements AsyncDisposable {
     const entry = this.#handles.get(chunk);
     if (entry === undefined) return;
     this.#handles.delete(chunk);
-    if (entry.users > 0) await new Promise<void>((resolve) => this.#idle.set(chunk, resolve));
+    if (entry.users > 0) {
+      await new Promise<void>((resolve) => {
+        entry.idle = resolve;
+      });
+    }
     await (await entry.handle.catch(() => undefined))?.close();
   }
 
@@ -57,31 +76,12 @@ export class ChunkFiles implements AsyncDisposable {
     await Promise.all(this.#closing);
   }
 
-  async #readChunk(chunk: number, into: Uint8Array, position: number): Promise<void> {
-    const entry = this.#entry(chunk);
-    entry.users += 1;
-    try {
-      const handle = await entry.handle;
-      for (let filled = 0; filled < into.length; ) {
-        const { bytesRead } = await handle.read(into, filled, into.length - filled, position + filled);
-        if (bytesRead === 0) throw new Error(`chunk ${chunk} is shorter than what was verified`);
-        filled += bytesRead;
-      }
-    } catch (cause) {
-      if (this.#handles.get(chunk) === entry) this.#handles.delete(chunk);
-      throw new AppError('torrent-failed', 'The torrent’s data on the disk cannot be read any more.', { cause });
-    } finally {
-      entry.users -= 1;
-      if (entry.users === 0 && this.#handles.get(chunk) !== entry) this.#forget(chunk, entry);
-    }
-  }
-
-  /** The last read on a handle that is not kept any more has ended. */
-  #forget(chunk: number, entry: Entry): void {
-    const waiting = this.#idle.get(chunk);
-    this.#idle.delete(chunk);
-    if (waiting) waiting();
-    else this.#closeLater(entry);
+  #leave(chunk: number, entry: Entry): void {
+    entry.users -= 1;
+    if (entry.users > 0 || this.#handles.get(chunk) === entry) return;
+    // The last read on a handle that is not kept any more has ended.
+    entry.idle?.();
+    if (entry.idle === undefined) this.#closeLater(entry);
   }
 
   #entry(chunk: number): Entry {
@@ -105,5 +105,13 @@ export class ChunkFiles implements AsyncDisposable {
       .catch(() => {})
       .finally(() => this.#closing.delete(closed));
     this.#closing.add(closed);
+  }
+}
+
+async function fill(handle: FileHandle, into: Uint8Array, position: number): Promise<void> {
+  for (let filled = 0; filled < into.length; ) {
+    const { bytesRead } = await handle.read(into, filled, into.length - filled, position + filled);
+    if (bytesRead === 0) throw new Error('a file is shorter than what was verified');
+    filled += bytesRead;
   }
 }

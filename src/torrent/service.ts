@@ -221,7 +221,7 @@ export class TorrentService implements AsyncDisposable {
       const { readers, index } = swarm.demand();
       const wanted = [...readers.flatMap(({ waiting, ahead }) => [...waiting, ...ahead]), ...index];
       const { pieces, chunkLength, files } = content;
-      const positions = [...swarm.sources].flatMap((source) => source.positions);
+      const { positions } = swarm;
       return [{ owner: swarm, pieces, chunkLength, wanted, positions, isInUse: (chunk) => files.isInUse(chunk) }];
     });
   }

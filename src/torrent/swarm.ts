@@ -14,7 +14,8 @@ import { invalidTorrent, noFile, noMetadata } from './failures.ts';
 import { chooseFile } from './file-choice.ts';
 import { type Metainfo, MetainfoError, parseInfo, type TorrentFile } from './metainfo.ts';
 import { PieceMap } from './piece-map.ts';
-import type { Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
+import type { ByteRange, Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
+import { withoutChunks } from './ranges.ts';
 import { type SwarmStatus, swarmStatus } from './status.ts';
 import { type SourceHost, TorrentSource } from './torrent-source.ts';
 import type { Tracker } from './tracker-url.ts';
@@ -64,7 +65,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   readonly #options: SwarmOptions;
   readonly #sources = new Set<TorrentSource>();
   readonly #life = new AbortController();
-  readonly #metadataTimer: NodeJS.Timeout;
+  #metadataTimer: NodeJS.Timeout | undefined;
   #engine: Engine | undefined;
   #directory = '';
   #keep = false;
@@ -76,6 +77,9 @@ export class Swarm implements SourceHost, AsyncDisposable {
   #stats: TorrentStats | undefined;
   #capacity = 0;
   #demandDue = false;
+  /** Chunks that are being deleted. */
+  readonly #forgetting = new Set<number>();
+  #positions: readonly number[] = [];
   #starting: Promise<void>;
   #disposal: Promise<void> | undefined;
 
@@ -84,7 +88,6 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#seed = seed;
     this.#options = options;
     this.#arrival.promise.catch(() => {});
-    this.#metadataTimer = setTimeout(() => this.#late(), options.metadataMs);
     this.#starting = this.#start();
   }
 
@@ -180,7 +183,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
         this.#onMetadata(event);
         break;
       case 'verified':
-        if (this.#content && this.#content.pieces.add(event.pieces).length > 0) this.#options.grown();
+        this.#onVerified(event.pieces);
         break;
       case 'fault':
         this.#onFault(event.fault, event.message);
@@ -223,13 +226,25 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.changed();
   }
 
+  /** Where it is read, or was last; bytes of torrent space. */
+  get positions(): readonly number[] {
+    const now = [...this.#sources].flatMap((source) => source.positions);
+    if (now.length > 0) this.#positions = now;
+    return this.#positions;
+  }
+
   demand(): Demand {
     const sources = [...this.#sources];
     const rest = this.#keep ? sources.map(({ file }) => ({ start: file.offset, end: file.offset + file.length })) : [];
+    // Nothing of a chunk that is being deleted may be written meanwhile.
+    const free = (ranges: readonly ByteRange[]): ByteRange[] =>
+      withoutChunks(ranges, this.#forgetting, this.#content?.chunkLength ?? 0);
     return {
-      readers: sources.flatMap((source) => source.demands()),
-      index: sources.flatMap((source) => source.index),
-      rest,
+      readers: sources
+        .flatMap((source) => source.demands())
+        .map(({ reader, waiting, ahead }) => ({ reader, waiting: free(waiting), ahead: free(ahead) })),
+      index: free(sources.flatMap((source) => source.index)),
+      rest: free(rest),
     };
   }
 
@@ -238,16 +253,24 @@ export class Swarm implements SourceHost, AsyncDisposable {
     const content = this.#content;
     if (content === undefined || this.#engine === undefined || this.#life.signal.aborted) return;
     const { pieces, files, chunkLength } = content;
+    const engine = this.#engine;
     for (const chunk of chunks) {
+      this.#forgetting.add(chunk);
       const { first, end } = pieces.piecesOf({
         start: chunk * chunkLength,
         end: Math.min((chunk + 1) * chunkLength, pieces.totalLength),
       });
       pieces.remove(Array.from({ length: end - first }, (_, n) => first + n));
     }
-    await Promise.all(chunks.map((chunk) => files.close(chunk)));
-    await this.#engine.forget(this.infoHash, chunks);
-    this.changed();
+    try {
+      await Promise.all(chunks.map((chunk) => files.close(chunk)));
+      // Before the order to forget: from then on nobody writes there.
+      engine.demand(this.infoHash, this.demand());
+      await engine.forget(this.infoHash, chunks);
+    } finally {
+      for (const chunk of chunks) this.#forgetting.delete(chunk);
+      this.changed();
+    }
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -266,6 +289,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
         progress: () => this.#progress(),
         isHungry: () => (this.#stats?.peers ?? 0) === 0,
       });
+      if (!this.#content) this.#metadataTimer = setTimeout(() => this.#late(), this.#options.metadataMs);
     } catch (error) {
       this.#broken(error);
     }
@@ -320,6 +344,16 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#content = { metainfo, pieces, files: new ChunkFiles(this.#directory, chunkLength), chunkLength };
     this.#arrival.resolve(this.#content);
     this.changed();
+  }
+
+  /** What was verified in a chunk that is being deleted was told before the engine knew. */
+  #onVerified(verified: readonly number[]): void {
+    const content = this.#content;
+    if (content === undefined) return;
+    const { pieces, chunkLength } = content;
+    const isGoing = (piece: number): boolean =>
+      this.#forgetting.has(Math.floor((piece * pieces.pieceLength) / chunkLength));
+    if (pieces.add(verified.filter((piece) => !isGoing(piece))).length > 0) this.#options.grown();
   }
 
   #onFault(fault: Extract<EngineEvent, { type: 'fault' }>['fault'], message: string): void {
