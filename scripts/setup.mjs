@@ -20,7 +20,7 @@ const BUNDLED_NODE = join(ROOT, 'node_modules', '.bin', WINDOWS ? 'node.cmd' : '
 
 /**
  * Tools of the system, and the packages that bring them: under which name which package manager has them.
- * @type {Record<'ffmpeg' | 'chromium' | 'font', Tool>}
+ * @type {Record<'ffmpeg' | 'chromium' | 'font' | 'libtorrent' | 'transmission' | 'aria2', Tool>}
  */
 const TOOLS = {
   ffmpeg: {
@@ -44,6 +44,22 @@ const TOOLS = {
     name: 'a font',
     packages: { apt: ['fonts-dejavu-core'], dnf: ['dejavu-sans-fonts'], pacman: ['ttf-dejavu'], apk: ['font-dejavu'] },
     present: () => process.platform !== 'linux' || hasFont(),
+  },
+  libtorrent: {
+    name: 'libtorrent for Python',
+    packages: { apt: ['python3-libtorrent'], dnf: ['rb_libtorrent-python3'], pacman: ['libtorrent-rasterbar'] },
+    // Debian's package is for Debian's Python, whatever else is first on PATH.
+    present: () => spawnSync('/usr/bin/python3', ['-c', 'import libtorrent'], { stdio: 'ignore' }).status === 0,
+  },
+  transmission: {
+    name: 'Transmission',
+    packages: { apt: ['transmission-daemon'], dnf: ['transmission-daemon'], pacman: ['transmission-cli'] },
+    present: () => onPath('transmission-daemon') !== undefined,
+  },
+  aria2: {
+    name: 'aria2',
+    packages: { apt: ['aria2'], dnf: ['aria2'], pacman: ['aria2'], apk: ['aria2'] },
+    present: () => onPath('aria2c') !== undefined,
   },
 };
 
@@ -222,7 +238,7 @@ function verify() {
 function setup(forTests) {
   if (!dependenciesInstalled()) installDependencies();
   checkRuntime();
-  const wanted = forTests ? [TOOLS.ffmpeg, TOOLS.chromium, TOOLS.font] : [TOOLS.ffmpeg];
+  const wanted = forTests ? Object.values(TOOLS) : [TOOLS.ffmpeg];
   let missing = wanted.filter((tool) => !tool.present());
   if (missing.length > 0) installTools(missing);
   missing = missing.filter((tool) => !tool.present());

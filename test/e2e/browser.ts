@@ -25,10 +25,10 @@ export interface RunningServer extends AsyncDisposable {
   readonly url: string;
 }
 
-/** Starts `src/main.ts` on a free port of 127.0.0.1. */
-export async function startServer(): Promise<RunningServer> {
+/** Starts `src/main.ts` on a free port of 127.0.0.1. @param variables of its environment, besides the necessary ones. */
+export async function startServer(variables: Record<string, string> = {}): Promise<RunningServer> {
   const { PATH = '', HOME = '/tmp' } = process.env;
-  const env = { PATH, HOME, RAFFI_SERVER_ADDR: '127.0.0.1:0' };
+  const env = { PATH, HOME, RAFFI_SERVER_ADDR: '127.0.0.1:0', ...variables };
   const child = spawn(process.execPath, ['src/main.ts'], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
   const exited = once(child, 'exit');
   let words = '';
