@@ -18,7 +18,7 @@ export interface Config {
   readonly debug: boolean;
 }
 
-export interface TorrentConfig {
+interface TorrentConfig {
   /** Where torrents' data lie. */
   readonly directory: string;
   /** Bytes of them on the disk; undefined: by what is free. */

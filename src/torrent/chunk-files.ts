@@ -88,6 +88,7 @@ export class ChunkFiles implements AsyncDisposable {
     const known = this.#handles.get(chunk);
     this.#handles.delete(chunk);
     const entry = known ?? { handle: open(chunkFile(this.#directory, chunk), 'r'), users: 0 };
+    entry.handle.catch(() => {}); // told to those who read, some of whom wait for another file first
     this.#handles.set(chunk, entry);
     if (this.#handles.size > MOST_HANDLES) {
       const idle = [...this.#handles].find(([, { users }]) => users === 0);

@@ -79,8 +79,10 @@ export class PieceMap {
 
   /** Those of them that were not at hand before. */
   add(pieces: readonly number[]): number[] {
-    const fresh = pieces.filter((piece) => piece >= 0 && piece < this.count && !this.has(piece));
-    for (const piece of fresh) {
+    const fresh: number[] = [];
+    for (const piece of pieces) {
+      if (piece < 0 || piece >= this.count || this.has(piece)) continue;
+      fresh.push(piece);
       this.#set(piece);
       for (const waiter of this.#waiters.get(piece) ?? []) {
         waiter.missing -= 1;

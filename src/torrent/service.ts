@@ -38,7 +38,7 @@ export interface TorrentServiceOptions {
   readonly announceTimes?: Partial<AnnounceTimes>;
 }
 
-export interface TorrentLog {
+interface TorrentLog {
   warn(fields: object, message: string): void;
   debug(fields: object, message: string): void;
 }

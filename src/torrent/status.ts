@@ -36,7 +36,7 @@ export interface SwarmStatus {
   readonly tried: readonly AnnounceReport[];
 }
 
-export interface FileStatus {
+interface FileStatus {
   readonly index: number;
   readonly name: string;
   readonly size: number;
