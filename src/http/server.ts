@@ -15,6 +15,7 @@ import type { SessionStore } from '../session/session-store.ts';
 import type { TorrentService } from '../torrent/service.ts';
 import { byteRoutes } from './bytes.ts';
 import { capabilityRoutes } from './capabilities.ts';
+import { eventRoutes } from './events.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
 import { registerOriginPolicy } from './policy.ts';
@@ -103,6 +104,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));
   await app.register(torrentRoutes(options.torrents));
+  await app.register(eventRoutes(options.sessions, options.torrents));
   await app.register(pageRoutes);
   await app.ready();
   return app as unknown as FastifyInstance;

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../errors.ts';
+import { Listeners } from '../lib/listeners.ts';
 import type { PresentationStore } from '../presentation/presentation-store.ts';
 import { openSource, sourceLabel } from '../source/open.ts';
 import type { Source } from '../source/source.ts';
@@ -23,6 +24,8 @@ export interface SessionStoreOptions {
  * Invariant: a session is in the map from its creation until its disposal begins, so nobody finds a closing one.
  */
 export class SessionStore implements AsyncDisposable {
+  /** Sessions that began, changed or ended. */
+  readonly changes = new Listeners<Session>();
   readonly #sessions = new Map<string, Session>();
   readonly #closing = new Set<Promise<void>>();
   readonly #options: SessionStoreOptions;
@@ -41,17 +44,19 @@ export class SessionStore implements AsyncDisposable {
     const session =
       spec.kind === 'torrent'
         ? this.#torrentSession(id, request, this.#options.torrents.open(spec))
-        : new Session(id, request, this.#openers(request, spec));
+        : new Session(id, request, this.#openers(id, request, spec));
     this.#sessions.set(id, session);
     session.start();
+    this.changes.tell(session);
     return session;
   }
 
-  #openers(request: SessionRequest, spec: SourceSpec): SessionOpeners {
+  #openers(id: string, request: SessionRequest, spec: SourceSpec): SessionOpeners {
     const { presentations } = this.#options;
     const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal });
     const opening = { key: `${request.kind} ${request.source}`, label: sourceLabel(spec), source };
-    return { bytes: source, presentation: (signal) => presentations.open(opening, signal) };
+    const presentation = (signal: AbortSignal) => presentations.open(opening, signal);
+    return { bytes: source, presentation, changed: () => this.#tell(id) };
   }
 
   #torrentSession(id: string, request: SessionRequest, claim: TorrentClaim): Session {
@@ -66,6 +71,7 @@ export class SessionStore implements AsyncDisposable {
     const openers = {
       bytes: (signal: AbortSignal) => claim.open(fileIdx, false, signal),
       presentation: (signal: AbortSignal) => presentations.open(opening, signal),
+      changed: () => this.#tell(id),
     };
     return new Session(id, request, openers, claim);
   }
@@ -103,9 +109,16 @@ export class SessionStore implements AsyncDisposable {
     await this.#options.presentations.settled();
   }
 
+  #tell(id: string): void {
+    const session = this.#sessions.get(id);
+    if (session) this.changes.tell(session);
+  }
+
   #end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
-    const closed = session[Symbol.asyncDispose]().finally(() => this.#closing.delete(closed));
+    const disposed = session[Symbol.asyncDispose]();
+    this.changes.tell(session);
+    const closed = disposed.finally(() => this.#closing.delete(closed));
     this.#closing.add(closed);
     return closed;
   }

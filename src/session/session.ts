@@ -25,6 +25,8 @@ export interface SessionRequest {
 export interface SessionOpeners {
   readonly presentation: (signal: AbortSignal) => Promise<Lease<Presentation>>;
   readonly bytes: (signal: AbortSignal) => Promise<Source>;
+  /** The session's state is another one. */
+  readonly changed: () => void;
 }
 
 /**
@@ -149,12 +151,17 @@ export class Session implements AsyncDisposable {
 
   /** A segment that starts at `position` seconds was served. */
   played(position: number): void {
-    this.#streamed = true;
     this.position = position;
+    if (this.#streamed) return;
+    this.#streamed = true;
+    this.#openers.changed();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close();
+    if (this.#closed === undefined) {
+      this.#closed = this.#close();
+      this.#openers.changed();
+    }
     return this.#closed;
   }
 
@@ -173,6 +180,8 @@ export class Session implements AsyncDisposable {
       this.#failure = toAppError(error);
       this.#opening = undefined;
       throw error;
+    } finally {
+      if (!this.#closed) this.#openers.changed();
     }
   }
 

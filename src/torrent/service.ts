@@ -5,6 +5,7 @@
  * The engine is there from the first torrent on.
  */
 
+import { Listeners } from '../lib/listeners.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
 import type { AddressGuard } from '../source/guard.ts';
 import { bytesHeld, chunksToForget, type Holding } from './budget.ts';
@@ -55,6 +56,8 @@ const SLACK = 32 * MB;
 const MOST_RESTARTS = 3;
 
 export class TorrentService implements AsyncDisposable {
+  /** Torrents that began, got on or ended. */
+  readonly changes = new Listeners<Swarm>();
   readonly #options: TorrentServiceOptions;
   readonly #folder: TorrentFolder;
   readonly #kept: KeptTorrents;
@@ -147,11 +150,13 @@ export class TorrentService implements AsyncDisposable {
       grown: () => this.#checkDisk(),
       closed: () => {
         if (this.#swarms.get(infoHash) === swarm) this.#swarms.delete(infoHash);
+        this.changes.tell(swarm);
         if (this.#leaving.get(infoHash) === left.promise) this.#leaving.delete(infoHash);
         this.#kept.closed(infoHash).then(left.resolve, left.reject);
       },
     });
     this.#swarms.set(infoHash, swarm);
+    this.changes.tell(swarm);
     return swarm;
   }
 
@@ -174,7 +179,9 @@ export class TorrentService implements AsyncDisposable {
       case 'stats':
         for (const stats of event.stats) {
           const swarm = this.#swarms.get(stats.infoHash);
-          if (swarm) swarm.stats = stats;
+          if (swarm === undefined) continue;
+          swarm.stats = stats;
+          this.changes.tell(swarm);
         }
         break;
       case 'dht-node':
@@ -184,8 +191,15 @@ export class TorrentService implements AsyncDisposable {
         this.#options.log.debug({ peer: event.peer, reason: event.reason }, 'peer banned');
         break;
       default:
-        this.#swarms.get(event.infoHash)?.event(event);
+        this.#forward(event);
     }
+  }
+
+  #forward(event: Extract<EngineEvent, { infoHash: InfoHash }>): void {
+    const swarm = this.#swarms.get(event.infoHash);
+    swarm?.event(event);
+    // How much of it there is, the next statistics tell.
+    if (swarm && event.type !== 'verified') this.changes.tell(swarm);
   }
 
   #onCrash(error: Error): void {

@@ -91,6 +91,10 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#starting = this.#start();
   }
 
+  get isClosed(): boolean {
+    return this.#life.signal.aborted;
+  }
+
   get content(): Content | undefined {
     return this.#content;
   }

@@ -267,6 +267,41 @@ describe('torrents', { timeout: 240_000 }, () => {
     await end(asked);
   });
 
+  test('events tell how sessions and torrents get on', async () => {
+    const controller = new AbortController();
+    const response = await server.get('/events', { signal: controller.signal });
+    assert.equal(response.headers.get('content-type'), 'text/event-stream');
+    const told: [name: string, data: { id?: string; infoHash?: string; status?: string; stage?: string }][] = [];
+    const ended = Promise.withResolvers<void>();
+    const reading = (async () => {
+      let text = '';
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+        text += Buffer.from(chunk).toString();
+        for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
+          const [, name = '', data = '{}'] = /^event: (\w+)\ndata: (.*)$/.exec(text.slice(0, end)) ?? [];
+          if (name !== '') told.push([name, JSON.parse(data)]);
+          text = text.slice(end + 2);
+        }
+        if (told.at(-1)?.[1].stage === 'missing') ended.resolve();
+      }
+    })().catch(() => {});
+    const id = await server.create({ source: film.link(seeder) });
+    await server.bytes(`/sessions/${id}/original/0.m4s`);
+    await end(id);
+    await ended.promise;
+    controller.abort();
+    await reading;
+    const of = (name: string, key: 'status' | 'stage'): string[] =>
+      told
+        .filter(
+          ([kind, data]) => kind === name && (data.id ?? data.infoHash) === (name === 'session' ? id : film.infoHash),
+        )
+        .map(([, data]) => data[key] ?? '');
+    assert.deepEqual([...new Set(of('session', 'status'))], ['metadata', 'ready', 'streaming', 'closed']);
+    assert.equal(of('torrent', 'stage')[0], 'metadata');
+    assert.equal(of('torrent', 'stage').at(-1), 'missing');
+  });
+
   test('what names no torrent is refused with the field that is wrong', async () => {
     const upload = async (body: Uint8Array): Promise<{ status: number; code: string; detail: string }> => {
       const response = await server.get('/sessions', {
