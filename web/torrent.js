@@ -144,21 +144,10 @@ class PieceBar {
       context.globalAlpha = Number(digit) / 9;
       context.fillRect(n, 0, 1, 1);
     }
-    const at = headShare(info, video);
-    this.#head.hidden = at === undefined;
-    this.#head.style.setProperty('--at', `${((at ?? 0) * 100).toFixed(2)}%`);
+    // Bytes are near enough to seconds for a bar.
+    const at = video.duration > 0 ? Math.min(1, video.currentTime / video.duration) : 0;
+    this.#head.style.setProperty('--at', `${(at * 100).toFixed(2)}%`);
   }
-}
-
-/**
- * Where it plays, or will, as a share of the file. Bytes are near enough to seconds for a bar.
- * @param {SessionInfo | undefined} info
- * @param {HTMLVideoElement} video
- */
-function headShare(info, video) {
-  if (video.duration > 0) return Math.min(1, video.currentTime / video.duration);
-  const position = info?.torrent?.positions.at(-1);
-  return position === undefined || !info?.fileSize ? undefined : Math.min(1, position / info.fileSize);
 }
 
 /** Which of several files is played. */

@@ -26,11 +26,6 @@ interface Candidate<T> {
   readonly distance: number;
 }
 
-/** Bytes of verified pieces. */
-export function bytesHeld<T>(holdings: readonly Holding<T>[]): number {
-  return holdings.reduce((sum, { pieces }) => sum + pieces.bytesAtHand({ start: 0, end: pieces.totalLength }), 0);
-}
-
 /**
  * Chunks that together hold at least `excess` bytes, or as much of that as may go: those behind every playhead first, the farthest of them first of all.
  */

@@ -20,6 +20,7 @@ export class PieceMap {
   readonly #have: Uint8Array;
   readonly #waiters = new Map<number, Set<Waiter>>();
   #complete = 0;
+  #bytes = 0;
 
   /** @param have BEP 3 bit field; it is copied. */
   constructor(pieceLength: number, totalLength: number, have: Uint8Array) {
@@ -33,6 +34,11 @@ export class PieceMap {
   /** How many pieces are at hand. */
   get complete(): number {
     return this.#complete;
+  }
+
+  /** Bytes of the pieces that are at hand. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   has(piece: number): boolean {
@@ -99,6 +105,7 @@ export class PieceMap {
       if (!this.has(piece)) continue;
       this.#have[piece >> 3] = (this.#have[piece >> 3] as number) & ~(0x80 >> (piece & 7));
       this.#complete -= 1;
+      this.#bytes -= this.lengthOf(piece);
       const waiting = [...this.#waiters.values()].flatMap((set) => [...set]).filter((w) => w.pieces.includes(piece));
       for (const waiter of new Set(waiting)) {
         waiter.missing += 1;
@@ -146,6 +153,7 @@ export class PieceMap {
   #set(piece: number): void {
     this.#have[piece >> 3] = (this.#have[piece >> 3] as number) | (0x80 >> (piece & 7));
     this.#complete += 1;
+    this.#bytes += this.lengthOf(piece);
   }
 }
 

@@ -8,7 +8,7 @@
 import { Listeners } from '../lib/listeners.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
 import type { AddressGuard } from '../source/guard.ts';
-import { bytesHeld, chunksToForget, type Holding } from './budget.ts';
+import { chunksToForget, type Holding } from './budget.ts';
 import { TorrentClaim } from './claim.ts';
 import type { AnnounceTimes } from './discovery/announcer.ts';
 import type { DhtOptions } from './discovery/dht.ts';
@@ -147,6 +147,7 @@ export class TorrentService implements AsyncDisposable {
       keeps: () => this.#folder.keeps(),
       metadataMs: this.#options.metadataMs ?? METADATA_MS,
       mostAhead: () => this.#mostAhead(),
+      mayFillUp: () => this.#mayFillUp(),
       grown: () => this.#checkDisk(),
       closed: () => {
         if (this.#swarms.get(infoHash) === swarm) this.#swarms.delete(infoHash);
@@ -240,7 +241,19 @@ export class TorrentService implements AsyncDisposable {
     });
   }
 
+  /** Bytes of verified pieces of all torrents in use. */
+  #held(): number {
+    return this.list().reduce((sum, { content }) => sum + (content?.pieces.bytes ?? 0), 0);
+  }
+
+  /** Whether all files that are being played may lie on the disk whole: else filling up one would push out another for ever. */
+  #mayFillUp(): boolean {
+    const files = new Set(this.list().flatMap(({ sources }) => [...sources].map(({ file }) => file)));
+    return [...files].reduce((sum, { length }) => sum + length, 0) <= this.#diskBytes;
+  }
+
   #checkDisk(): void {
+    if (this.#held() + this.#kept.bytes <= this.#diskBytes) return;
     this.#shrinking ??= this.#shrink()
       .catch((error: unknown) => this.#options.log.warn({ err: error }, 'torrent data could not be given up'))
       .finally(() => {
@@ -249,9 +262,7 @@ export class TorrentService implements AsyncDisposable {
   }
 
   async #shrink(): Promise<void> {
-    const holdings = this.#holdings();
-    const held = bytesHeld(holdings);
-    if (held + this.#kept.bytes <= this.#diskBytes) return;
+    const held = this.#held();
     await this.#kept.shrinkTo(this.#diskBytes - held);
     if (held <= this.#diskBytes) return;
     const excess = held - this.#diskBytes + Math.min(SLACK, this.#diskBytes / 10);

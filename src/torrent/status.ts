@@ -58,6 +58,7 @@ export interface StatusInput {
 
 const SKETCH_PARTS = 100;
 const MOST_FILES = 200;
+const OPENING_BYTES = 2 * 1024 * 1024;
 /** Faster than it plays by this, so that what speeds do in between is no stall. */
 const MARGIN = 1.1;
 
@@ -69,7 +70,11 @@ export function swarmStatus(input: StatusInput): SwarmStatus {
   const read = sources.filter((source) => source.file.index === file?.index);
   const playsAt = read.find(({ rate }) => rate > 0)?.rate;
   const isWhole = file !== undefined && atHand === file.length;
-  const missing = content ? missingBytes(content, read) : undefined;
+  const needed = [
+    ...read.flatMap(({ waiting }) => waiting),
+    ...(range && playsAt === undefined ? openingRanges(range) : []),
+  ];
+  const missing = content ? missingBytes(content, needed) : undefined;
   return {
     infoHash,
     name,
@@ -99,10 +104,22 @@ function stageOf({ content, failure }: StatusInput, range: ByteRange | undefined
   return content.pieces.isComplete({ start: range.start, end: range.start + 1 }) ? 'ready' : 'downloading';
 }
 
-/** Of what reads wait for. */
-function missingBytes({ pieces }: Content, sources: readonly TorrentSource[]): number {
-  const ranges = sources.flatMap(({ waiting }) => waiting);
-  return ranges.reduce((sum, range) => sum + (range.end - range.start) - pieces.bytesAtHand(range), 0);
+/** What will be read before anything is shown, roughly: the beginning, which may be a first segment, and an index at the end. */
+function openingRanges({ start, end }: ByteRange): ByteRange[] {
+  return [
+    { start, end: Math.min(end, start + OPENING_BYTES) },
+    { start: Math.max(start, end - 1), end },
+  ];
+}
+
+/** A piece is of use only when it is whole. */
+function missingBytes({ pieces }: Content, ranges: readonly ByteRange[]): number {
+  const missing = new Set<number>();
+  for (const range of ranges) {
+    const { first, end } = pieces.piecesOf(range);
+    for (let piece = first; piece < end; piece++) if (!pieces.has(piece)) missing.add(piece);
+  }
+  return [...missing].reduce((sum, piece) => sum + pieces.lengthOf(piece), 0);
 }
 
 function sentence({ stats, tried }: StatusInput, stage: SwarmStatus['stage'], isWhole: boolean): string {

@@ -42,6 +42,8 @@ export interface SwarmOptions {
   readonly metadataMs: number;
   /** Bytes that a playhead may have ahead, by what may lie on the disk. */
   readonly mostAhead: () => number;
+  /** Whether a file that is kept may be fetched whole. */
+  readonly mayFillUp: () => boolean;
   /** Pieces have come: the disk may be too full. */
   readonly grown: () => void;
   /** Nothing is left of it. */
@@ -239,7 +241,10 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   demand(): Demand {
     const sources = [...this.#sources];
-    const rest = this.#keep ? sources.map(({ file }) => ({ start: file.offset, end: file.offset + file.length })) : [];
+    const rest =
+      this.#keep && this.#options.mayFillUp()
+        ? sources.map(({ file }) => ({ start: file.offset, end: file.offset + file.length }))
+        : [];
     // Nothing of a chunk that is being deleted may be written meanwhile.
     const free = (ranges: readonly ByteRange[]): ByteRange[] =>
       withoutChunks(ranges, this.#forgetting, this.#content?.chunkLength ?? 0);
