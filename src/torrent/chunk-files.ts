@@ -71,6 +71,7 @@ export class ChunkFiles implements AsyncDisposable {
     await (await entry.handle.catch(() => undefined))?.close();
   }
 
+  /** Closes everything. What is read afterwards is opened anew. */
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([...this.#handles.keys()].map((chunk) => this.close(chunk)));
     await Promise.all(this.#closing);

@@ -135,12 +135,11 @@ export class TorrentService implements AsyncDisposable {
     this.#leaving.set(infoHash, left.promise);
     const swarm: Swarm = new Swarm(seed, {
       engine: async () => {
+        this.#startEngine();
         this.#prepared ??= this.#prepare();
-        await Promise.all([before, this.#prepared]);
+        await Promise.all([before, this.#prepared, this.#listening.promise]);
         this.#kept.opened(infoHash);
-        const engine = this.#startEngine();
-        await this.#listening.promise;
-        return engine;
+        return this.#startEngine();
       },
       discovery: this.#discovery,
       directory: () => this.#folder.of(infoHash),

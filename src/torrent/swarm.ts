@@ -213,7 +213,14 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#engine = undefined;
     this.#stats = undefined;
     const lost = new AppError('torrent-failed', 'The torrent engine has failed and is being started again.');
-    this.#content?.pieces.fail(lost);
+    if (this.#content) {
+      // Nothing is at hand until the next engine says so: it may begin its files anew.
+      const { pieces, files } = this.#content;
+      pieces.remove(allPieces(pieces));
+      pieces.fail(lost);
+      void files[Symbol.asyncDispose]();
+    }
+    this.#options.discovery.hurry(this.infoHash);
     this.#starting = this.#starting.then(() => this.#addToEngine()).catch((error: unknown) => this.#broken(error));
   }
 
@@ -342,9 +349,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
     if (metainfo.isPrivate) void this.#options.discovery.makePrivate(this.infoHash);
     const known = this.#content;
     if (known) {
-      // After a restart of the engine: what it does not have is not at hand any more.
-      const lost = Array.from({ length: known.pieces.count }, (_, n) => n).filter((n) => !hasBit(event.have, n));
-      known.pieces.remove(lost);
+      // After a restart of the engine, which has taken up what it can use.
+      known.pieces.add(allPieces(known.pieces).filter((n) => hasBit(event.have, n)));
       this.changed();
       return;
     }
@@ -427,6 +433,10 @@ export class Swarm implements SourceHost, AsyncDisposable {
     await engine?.remove(this.infoHash, !this.#keep).catch(() => {});
     this.#options.closed();
   }
+}
+
+function allPieces({ count }: PieceMap): number[] {
+  return Array.from({ length: count }, (_, n) => n);
 }
 
 function hasBit(field: Uint8Array, n: number): boolean {

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { Worker } from 'node:worker_threads';
 import { pino } from 'pino';
 import { anyAddress } from '../../src/source/guard.ts';
 import { TorrentService } from '../../src/torrent/service.ts';
@@ -118,7 +119,11 @@ describe('the life of torrents', { timeout: 300_000 }, () => {
       const bytes = Buffer.from(await response.arrayBuffer());
       const wrong = bytes.findIndex((byte, n) => byte !== big.content[at + n]);
       const length = bytes.length;
-      assert.deepEqual({ status: response.status, length, wrong }, { status: 206, length: end - at, wrong: -1 }, `${at}`);
+      assert.deepEqual(
+        { status: response.status, length, wrong },
+        { status: 206, length: end - at, wrong: -1 },
+        `${at}`,
+      );
       most = Math.max(most, (await onDisk(join(film.folder, 'data'))).bytes);
     }
     assert.ok(most < 75_000_000, `${most} bytes lay on the disk`);
@@ -166,6 +171,34 @@ describe('the life of torrents', { timeout: 300_000 }, () => {
     await using again = await claim.open(undefined, true, signal);
     assert.equal(again.size, film.content.length);
     await source[Symbol.asyncDispose]();
+  });
+
+  test('an engine that fails is started again, and what was being played goes on', async () => {
+    await using film = await filmTorrent(await media());
+    await using seeder = await film.seed();
+    const workers = new Set<Worker>();
+    const post = Worker.prototype.postMessage;
+    Worker.prototype.postMessage = function (...args: Parameters<typeof post>) {
+      workers.add(this);
+      return post.apply(this, args);
+    };
+    try {
+      await using server = await startTestServer(film.env);
+      const id = await server.create({ source: film.link(seeder) });
+      const part = async (from: number, to: number): Promise<boolean> => {
+        const headers = { range: `bytes=${from}-${to - 1}` };
+        const response = await server.get(`/sessions/${id}/file`, { headers });
+        return response.ok && film.content.subarray(from, to).equals(new Uint8Array(await response.arrayBuffer()));
+      };
+      assert.ok(await part(0, 500_000));
+      const [first] = [...workers].filter(({ threadId }) => threadId > 0);
+      await first?.terminate();
+      await until('the bytes come again', async () => ((await part(0, 900_000)) ? true : undefined));
+      assert.ok(await part(film.content.length - 700_000, film.content.length));
+      assert.equal(workers.size, 2);
+    } finally {
+      Worker.prototype.postMessage = post;
+    }
   });
 
   test('what a killed process left is swept, and nothing else', async () => {
