@@ -152,8 +152,8 @@ export class Picker {
       if (this.#have.has(index) || !peer.offers(index)) continue;
       const piece = this.active[index];
       if (piece === undefined) {
-        if (this.#short) continue;
         const begun = this.#begin(index, urgent);
+        if (this.#short) return second ?? this.#joinAny(rank, peer);
         if (begun === undefined || begun.free === 0) continue;
         if (alone) begun.owner = peer;
         if (peer.known.suspected) begun.solo = peer;
@@ -164,6 +164,15 @@ export class Picker {
       second ??= piece;
     }
     return second;
+  }
+
+  /** No piece can be begun now: one of those in the making. */
+  #joinAny(rank: number, peer: Peer): ActivePiece | undefined {
+    for (const piece of this.making) {
+      if (this.lanes.rankOf[piece.index] !== rank || piece.free === 0 || !peer.offers(piece.index)) continue;
+      if (this.#mayJoin(piece, peer) && piece.nextFree(rank === RANK.waiting) >= 0) return piece;
+    }
+    return undefined;
   }
 
   #advance(lane: Lane): void {

@@ -16,6 +16,7 @@ export class SlabPool {
   #reserved = 0;
   readonly #free = new Map<number, Buffer[]>();
   #freeBytes = 0;
+  #lent = 0;
 
   /** @param limit bytes. */
   constructor(limit: number) {
@@ -54,14 +55,20 @@ export class SlabPool {
 
   /** Memory of that size, of arbitrary content. */
   acquire(bytes: number): Buffer {
+    this.#lent += bytes;
     const slab = this.#free.get(bytes)?.pop();
-    if (slab === undefined) return Buffer.allocUnsafeSlow(bytes);
-    this.#freeBytes -= bytes;
-    return slab;
+    if (slab !== undefined) {
+      this.#freeBytes -= bytes;
+      return slab;
+    }
+    // What lies idle has other sizes.
+    if (this.#lent + this.#freeBytes > this.#limit) this.#trim(Math.max(0, this.#limit - this.#lent));
+    return Buffer.allocUnsafeSlow(bytes);
   }
 
   release(slab: Buffer): void {
-    if (this.#freeBytes + slab.length > this.#limit / 2) this.#trim(0);
+    this.#lent -= slab.length;
+    if (this.#lent + this.#freeBytes + slab.length > this.#limit) return;
     const free = this.#free.get(slab.length);
     if (free === undefined) this.#free.set(slab.length, [slab]);
     else free.push(slab);
