@@ -45,6 +45,8 @@ export function eventRoutes(sessions: SessionStore, torrents: TorrentService): F
           for (const one of listening) one[Symbol.dispose]();
           stream.destroy();
         });
+        // The head goes out with the first bytes.
+        stream.push(':\n\n');
         for (const session of sessions.list()) ofSession(session);
         for (const swarm of torrents.list()) ofTorrent(swarm);
         reply.header('cache-control', 'no-store').header('content-type', 'text/event-stream');
