@@ -44,10 +44,11 @@ export interface Seeders extends AsyncDisposable {
   readonly ports: readonly number[];
 }
 
-/** libtorrent seeders, each a session of its own. @param through what the command goes through, e.g. `ip netns exec NAME`. */
-export async function seed(options: Record<string, unknown>, through: readonly string[] = []): Promise<Seeders> {
-  const [command, ...args] = [...through, PYTHON, PEERS, JSON.stringify({ ...options, seed: true })];
-  const child: ChildProcess = spawn(command!, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+/** libtorrent seeders, each a session of its own. */
+export async function seed(options: Record<string, unknown>): Promise<Seeders> {
+  const child: ChildProcess = spawn(PYTHON, [PEERS, JSON.stringify({ ...options, seed: true })], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const [line] = await once(createInterface({ input: child.stdout! }), 'line');
   const exited = once(child, 'exit');
   return {

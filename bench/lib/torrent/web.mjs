@@ -1,7 +1,7 @@
 /** `node web.mjs TORRENT DIRECTORY PORT...`: npm's webtorrent as a downloader; ends when it has everything. */
 import WebTorrent from 'webtorrent';
 
-const [torrent, path, ...ports] = process.argv.slice(2);
+const [torrent = '', path = '', ...ports] = process.argv.slice(2);
 const client = new WebTorrent({
   dht: false,
   lsd: false,

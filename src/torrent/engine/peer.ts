@@ -22,7 +22,7 @@ export interface WantedBlock {
 }
 
 /** Seconds of a peer's own rate that are asked for ahead: more for those who answer in bursts, and run dry in between. */
-const LEAST_DEPTH = 0.3;
+const LEAST_DEPTH = 0.2;
 const MOST_DEPTH = 2;
 const FEWEST_REQUESTS = 3;
 const FIRST_REQUESTS = 4;
@@ -200,7 +200,9 @@ export class Peer {
       this.#depth = this.#ranDry ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(LEAST_DEPTH, this.#depth * 0.97);
       this.#ranDry = false;
       this.rate = this.rate === 0 ? now : this.rate * 0.6 + now * 0.4;
-      const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((Math.max(this.rate, now) * this.#depth) / BLOCK));
+      // A burst in one interval is no reason to ask for more; a beginning is.
+      const base = this.#slowStart ? Math.max(this.rate, now) : this.rate;
+      const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((base * this.#depth) / BLOCK));
       if (this.#slowStart && !grown && this.#pipeline > wanted) this.#slowStart = false;
       if (!this.#slowStart) this.#pipeline = wanted;
     }

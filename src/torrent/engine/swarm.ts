@@ -180,6 +180,7 @@ export class Swarm implements PeerOwner {
     if (link.extended) this.#extensions.hello(peer);
     // Others give out their slots every ten seconds: who says only after the metadata that it is interested waits that long.
     if (work === undefined) peer.setInterested(true);
+    else work.uploads.welcome(peer);
     messages.begin();
   }
 

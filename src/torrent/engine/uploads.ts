@@ -4,6 +4,7 @@
  * Invariant: at most `slots` interested peers are unchoked by their rates, one more by luck (the optimistic one). A peer's
  * `wanted` is served in order, by one read at a time.
  */
+import { allowedFastSet } from './allowed-fast.ts';
 import type { BitField } from './bit-field.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
@@ -33,12 +34,16 @@ export class Uploads {
   readonly #have: BitField;
   readonly #store: ChunkStore;
   readonly #owner: UploadsOwner;
+  readonly #infoHash: Buffer;
+  /** How many more requests a choked peer may make of each piece that it was granted. */
+  readonly #granted = new WeakMap<Peer, Map<number, number>>();
   #rechokeAt = 0;
   #optimisticAt = 0;
   #optimistic: Peer | undefined;
   uploaded = 0;
 
-  constructor(layout: Layout, have: BitField, store: ChunkStore, owner: UploadsOwner) {
+  constructor(infoHash: Buffer, layout: Layout, have: BitField, store: ChunkStore, owner: UploadsOwner) {
+    this.#infoHash = infoHash;
     this.#layout = layout;
     this.#have = have;
     this.#store = store;
@@ -50,11 +55,29 @@ export class Uploads {
     const { piece, begin, length } = block;
     if (length === 0 || length > MAX_REQUEST || begin + length > this.#layout.lengthOf(piece))
       throw new WireError(`a request for ${length} bytes at ${begin} of piece ${piece}`);
-    if (peer.amChoking || !this.#have.has(piece) || peer.wanted.length >= MOST_WANTED) this.#refuse(peer, block);
+    if ((peer.amChoking && !this.#allows(peer, piece)) || !this.#have.has(piece) || peer.wanted.length >= MOST_WANTED)
+      this.#refuse(peer, block);
     else {
       peer.wanted.push(block);
       this.#serve(peer);
     }
+  }
+
+  /** Tells a new peer, which has little, the pieces that it gets although it is choked (BEP 6). */
+  welcome(peer: Peer): void {
+    if (!peer.link.fast || this.#owner.allowance() === Number.NEGATIVE_INFINITY) return;
+    const set = allowedFastSet(peer.address.host, this.#infoHash, this.#layout.pieceCount);
+    this.#granted.set(peer, new Map(set.map((piece) => [piece, this.#layout.blocksOf(piece)])));
+    for (const piece of set) if (this.#have.has(piece)) peer.out.number(MESSAGE.allowedFast, piece);
+    peer.flushLater();
+  }
+
+  /** Each block of a granted piece once. */
+  #allows(peer: Peer, piece: number): boolean {
+    const granted = this.#granted.get(peer);
+    const left = granted?.get(piece) ?? 0;
+    if (left > 0) granted?.set(piece, left - 1);
+    return left > 0;
   }
 
   #refuse(peer: Peer, { piece, begin, length }: WantedBlock): void {

@@ -75,7 +75,7 @@ export class Work {
       allowance: () => traffic.downloadAllowance(),
       spent: (bytes) => traffic.downloadSpent(bytes),
     });
-    this.uploads = new Uploads(layout, have, store, {
+    this.uploads = new Uploads(Buffer.from(torrent.infoHash, 'hex'), layout, have, store, {
       peers,
       allowance: () => traffic.uploadAllowance(),
       spent: (bytes) => traffic.uploadSpent(bytes),
