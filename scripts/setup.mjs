@@ -20,7 +20,7 @@ const BUNDLED_NODE = join(ROOT, 'node_modules', '.bin', WINDOWS ? 'node.cmd' : '
 
 /**
  * Tools of the system, and the packages that bring them: under which name which package manager has them.
- * @type {Record<'ffmpeg' | 'chromium' | 'font' | 'ip', Tool>}
+ * @type {Record<'ffmpeg' | 'chromium' | 'font' | 'ip' | 'libtorrent' | 'transmission' | 'aria2', Tool>}
  */
 const TOOLS = {
   ffmpeg: {
@@ -50,6 +50,22 @@ const TOOLS = {
     packages: { apt: ['iproute2'], dnf: ['iproute'], pacman: ['iproute2'], apk: ['iproute2'] },
     // It makes the other host of a test, which only root can; the test says so when there is none.
     present: () => process.platform !== 'linux' || !isRoot() || onPath('ip') !== undefined,
+  },
+  libtorrent: {
+    name: 'libtorrent for Python',
+    packages: { apt: ['python3-libtorrent'], dnf: ['rb_libtorrent-python3'], pacman: ['libtorrent-rasterbar'] },
+    // Debian's package is for Debian's Python, whatever else is first on PATH.
+    present: () => spawnSync('/usr/bin/python3', ['-c', 'import libtorrent'], { stdio: 'ignore' }).status === 0,
+  },
+  transmission: {
+    name: 'Transmission',
+    packages: { apt: ['transmission-daemon'], dnf: ['transmission-daemon'], pacman: ['transmission-cli'] },
+    present: () => onPath('transmission-daemon') !== undefined,
+  },
+  aria2: {
+    name: 'aria2',
+    packages: { apt: ['aria2'], dnf: ['aria2'], pacman: ['aria2'], apk: ['aria2'] },
+    present: () => onPath('aria2c') !== undefined,
   },
 };
 
@@ -228,7 +244,7 @@ function verify() {
 function setup(forTests) {
   if (!dependenciesInstalled()) installDependencies();
   checkRuntime();
-  const wanted = forTests ? [TOOLS.ffmpeg, TOOLS.chromium, TOOLS.font, TOOLS.ip] : [TOOLS.ffmpeg];
+  const wanted = forTests ? Object.values(TOOLS) : [TOOLS.ffmpeg];
   let missing = wanted.filter((tool) => !tool.present());
   if (missing.length > 0) installTools(missing);
   missing = missing.filter((tool) => !tool.present());

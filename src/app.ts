@@ -18,8 +18,9 @@ import { RunPool } from './presentation/run-pool.ts';
 import { defaultCacheBytes } from './presentation/segment-folder.ts';
 import { SegmentStore } from './presentation/segment-store.ts';
 import { SessionStore } from './session/session-store.ts';
-import type { Network } from './source/guard.ts';
+import type { AddressGuard, Network } from './source/guard.ts';
 import { SourcePolicy } from './source/policy.ts';
+import { TorrentService } from './torrent/service.ts';
 
 export interface App extends AsyncDisposable {
   /** `http://HOST:PORT`, with the real port. */
@@ -34,6 +35,9 @@ export interface World {
   /** ms since the epoch, for what expires. */
   readonly now?: () => number;
 }
+
+/** Pieces in the making, of all torrents together. */
+const TORRENT_BUFFER_BYTES = 64 * 1024 * 1024;
 
 /** The version of this package. */
 function version(): string {
@@ -62,6 +66,30 @@ function segmentStore(config: Config, log: FastifyBaseLogger): SegmentStore {
 function tell(found: Capabilities, log: FastifyBaseLogger): void {
   const level = found.missing.length === 0 ? 'info' : 'warn';
   log[level]({ ffmpeg: found.ffmpeg?.path, ffprobe: found.ffprobe?.path }, describeCapabilities(found));
+}
+
+function torrentService({ torrent }: Config, guard: AddressGuard, log: FastifyBaseLogger): TorrentService {
+  const { directory, keep, diskBytes, listen, trackers, localDiscovery, connections } = torrent;
+  return new TorrentService({
+    directory,
+    keep,
+    diskBytes,
+    listen,
+    limits: {
+      maxConnections: connections,
+      maxConnectionsPerTorrent: Math.max(1, Math.ceil(connections / 2)),
+      maxHalfOpen: Math.max(1, Math.min(30, Math.ceil(connections / 4))),
+      uploadBytesPerSecond: torrent.uploadRate,
+      downloadBytesPerSecond: null,
+      bufferBytes: TORRENT_BUFFER_BYTES,
+      encryption: torrent.encryption,
+    },
+    trackers,
+    dht: torrent.dht ? { port: 0, host: '0.0.0.0', bootstrap: torrent.dhtNodes } : undefined,
+    localDiscovery,
+    guard,
+    log,
+  });
 }
 
 /**
@@ -98,9 +126,19 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     stallMs: config.transcodeStallMs,
   });
   const tokens = new CastTokens(world.now);
+  const { access } = config;
+  const { castHost } = access;
+  const sources = new SourcePolicy({
+    ...config.sources,
+    ...(world.network ? { network: world.network } : {}),
+    ownPort: () => portOf(server),
+    ownNames: castHost ? [...access.allowedHosts, castHost] : access.allowedHosts,
+  });
+  const torrents = resources.use(torrentService(config, sources.trackerGuard(), log));
   const sessions = resources.use(
     new SessionStore({
       presentations,
+      torrents,
       idleMs: config.sessionIdleMs,
       maxSessions: config.maxSessions,
       onEnded: (id) => tokens.revoke(id),
@@ -113,15 +151,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     stopping.abort();
     return Promise.all([told, encoders.report()]).then(() => {});
   });
-  const { access } = config;
-  const { castHost } = access;
   const listen = { ...config.listen };
-  const sources = new SourcePolicy({
-    ...config.sources,
-    ...(world.network ? { network: world.network } : {}),
-    ownPort: () => portOf(server),
-    ownNames: castHost ? [...access.allowedHosts, castHost] : access.allowedHosts,
-  });
   const origin = () => castOrigin({ castHost, listen: { host: listen.host, port: portOf(server) ?? listen.port } });
   const cast = { tokens, origin };
   const server = await buildServer({
@@ -131,6 +161,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     listenHost: listen.host,
     cast,
     clips,
+    torrents,
     capabilities,
     encoders,
     loudness: config.loudness.isOn,

@@ -47,6 +47,22 @@ test('reads the encoder and the loudness', () => {
     assert.throws(() => readConfig(bad), new RegExp(Object.keys(bad)[0] as string));
 });
 
+test('reads what torrents may do', () => {
+  const { torrent } = readConfig({});
+  assert.deepEqual(torrent.listen, { hosts: ['0.0.0.0', '::'], port: 0 });
+  assert.equal(torrent.keep, false);
+  assert.equal(torrent.uploadRate, 1024 ** 2);
+  assert.equal(torrent.encryption, 'allow');
+  assert.ok(torrent.dht && torrent.trackers && torrent.localDiscovery && torrent.dhtNodes.length > 1);
+  assert.equal(readConfig({ TORRENT_DIR: '/a' }).torrent.directory, '/a');
+  assert.equal(readConfig({ TORRENT_DIR: '/a', RAFFI_TORRENT_DIR: '/b' }).torrent.directory, '/b');
+  assert.equal(readConfig({ RAFFI_TORRENT_LISTEN: 'off' }).torrent.listen, undefined);
+  assert.deepEqual(readConfig({ RAFFI_TORRENT_LISTEN: '[::1]:5' }).torrent.listen, { hosts: ['::1'], port: 5 });
+  assert.deepEqual(readConfig({ RAFFI_TORRENT_DHT_NODES: 'none' }).torrent.dhtNodes, []);
+  assert.deepEqual(readConfig({ RAFFI_TORRENT_DHT_NODES: 'a:1, b:2' }).torrent.dhtNodes, ['a:1', 'b:2']);
+  assert.equal(readConfig({ RAFFI_TORRENT_ENCRYPTION: 'Require' }).torrent.encryption, 'require');
+});
+
 test('a variable that makes no sense is named', () => {
   const bad: Record<string, string>[] = [
     { RAFFI_SERVER_ADDR: 'nonsense' },
@@ -77,6 +93,13 @@ test('a variable that makes no sense is named', () => {
     { RAFFI_MEDIA_ROOTS: 'films' },
     { RAFFI_ALLOW_PRIVATE_SOURCES: 'perhaps' },
     { RAFFI_MAX_SESSIONS: '0' },
+    { RAFFI_TORRENT_LISTEN: 'everywhere' },
+    { RAFFI_TORRENT_DHT_NODES: 'router' },
+    { RAFFI_TORRENT_ENCRYPTION: 'perhaps' },
+    { RAFFI_TORRENT_CONNECTIONS: '0' },
+    { RAFFI_TORRENT_UPLOAD_RATE: 'fast' },
+    { RAFFI_TORRENT_BYTES: '-1' },
+    { RAFFI_TORRENT_KEEP: '2' },
   ];
   for (const env of bad) {
     const name = Object.keys(env)[0] as string;

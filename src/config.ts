@@ -59,10 +59,31 @@ export interface Config {
   readonly ffprobeBin: string | undefined;
   /** Folders of PATH, in order. */
   readonly searchPath: readonly string[];
+  readonly torrent: TorrentConfig;
   readonly debug: boolean;
 }
 
 const HWACCELS = ['auto', 'none', 'nvenc', 'vaapi', 'qsv', 'videotoolbox'] as const;
+
+interface TorrentConfig {
+  /** Where torrents' data lie. */
+  readonly directory: string;
+  /** Bytes of them on the disk; undefined: by what is free. */
+  readonly diskBytes: number | undefined;
+  /** Data survive the last session and the process. */
+  readonly keep: boolean;
+  /** Where peers can reach us; undefined: nowhere. */
+  readonly listen: { readonly hosts: readonly string[]; readonly port: number } | undefined;
+  readonly connections: number;
+  /** Bytes per second to peers. */
+  readonly uploadRate: number;
+  readonly encryption: 'allow' | 'prefer' | 'require';
+  readonly trackers: boolean;
+  readonly dht: boolean;
+  /** `host:port` of DHT nodes to begin with. */
+  readonly dhtNodes: readonly string[];
+  readonly localDiscovery: boolean;
+}
 
 /** A variable that makes no sense. The message is the whole sentence for the person who set it. */
 export class ConfigError extends Error {}
@@ -102,8 +123,55 @@ export function readConfig(env: Environment): Config {
     searchPath: Object.freeze(
       (text(env, 'PATH') ?? '').split(process.platform === 'win32' ? ';' : ':').filter(Boolean),
     ),
+    torrent: torrentConfig(env),
     debug: flag(env, 'DEBUG', false),
   });
+}
+
+const DHT_NODES = [
+  'router.bittorrent.com:6881',
+  'dht.transmissionbt.com:6881',
+  'router.utorrent.com:6881',
+  'dht.libtorrent.org:25401',
+];
+
+function torrentConfig(env: Environment): TorrentConfig {
+  return Object.freeze({
+    directory: text(env, 'RAFFI_TORRENT_DIR') ?? text(env, 'TORRENT_DIR') ?? join(tmpdir(), 'raffi-torrents'),
+    diskBytes: bytes(env, 'RAFFI_TORRENT_BYTES'),
+    keep: flag(env, 'RAFFI_TORRENT_KEEP', false),
+    listen: torrentListen(env),
+    connections: count(env, 'RAFFI_TORRENT_CONNECTIONS', 200),
+    uploadRate: bytes(env, 'RAFFI_TORRENT_UPLOAD_RATE') ?? 1024 ** 2,
+    encryption: choice(env, 'RAFFI_TORRENT_ENCRYPTION', ['allow', 'prefer', 'require']),
+    trackers: flag(env, 'RAFFI_TORRENT_TRACKERS', true),
+    dht: flag(env, 'RAFFI_TORRENT_DHT', true),
+    dhtNodes: Object.freeze(nodes(env, 'RAFFI_TORRENT_DHT_NODES') ?? DHT_NODES),
+    localDiscovery: flag(env, 'RAFFI_TORRENT_LSD', true),
+  });
+}
+
+function torrentListen(env: Environment): TorrentConfig['listen'] {
+  const name = 'RAFFI_TORRENT_LISTEN';
+  const value = text(env, name) ?? ':0';
+  if (value.toLowerCase() === 'off') return undefined;
+  const { host, port } = hostAndPort(name, value, ', or off');
+  return { hosts: host === '::' ? ['0.0.0.0', '::'] : [host], port };
+}
+
+/** Comma-separated `host:port`; `none` is an empty list. */
+function nodes(env: Environment, name: string): string[] | undefined {
+  const value = text(env, name);
+  if (value === undefined) return undefined;
+  if (value.toLowerCase() === 'none') return [];
+  const list = value.split(',').map((node) => node.trim());
+  for (const node of list) {
+    if (!/^[a-z0-9.-]+:\d{1,5}$/i.test(node))
+      throw new ConfigError(
+        `${name} must be a list such as "router.bittorrent.com:6881,10.0.0.1:6881", but has "${node}".`,
+      );
+  }
+  return list;
 }
 
 /** An unset and an empty variable are the same. */
@@ -124,12 +192,17 @@ function listenAddress(env: Environment): { host: string; port: number } {
     const port = text(env, 'PORT');
     return { host: '127.0.0.1', port: port === undefined ? 6969 : portNumber('PORT', port) };
   }
-  const match = /^(?:\[(?<v6>[0-9a-f:.]+)\]|(?<host>[^:[\]]*)):(?<port>\d+)$/i.exec(address);
+  return hostAndPort('RAFFI_SERVER_ADDR', address, '');
+}
+
+/** Without a host: all interfaces. @param others what else the variable may be. */
+function hostAndPort(name: string, value: string, others: string): { host: string; port: number } {
+  const match = /^(?:\[(?<v6>[0-9a-f:.]+)\]|(?<host>[^:[\]]*)):(?<port>\d+)$/i.exec(value);
   if (!match?.groups) {
-    throw new ConfigError(`RAFFI_SERVER_ADDR must be host:port, :port or [address]:port, but is "${address}".`);
+    throw new ConfigError(`${name} must be host:port, :port or [address]:port${others}, but is "${value}".`);
   }
   const { v6, host, port } = match.groups;
-  return { host: v6 ?? (host || '::'), port: portNumber('RAFFI_SERVER_ADDR', port as string) };
+  return { host: v6 ?? (host || '::'), port: portNumber(name, port as string) };
 }
 
 function portNumber(name: string, value: string): number {

@@ -35,6 +35,15 @@ export type ErrorCode =
   | 'source-changed'
   | 'source-truncated'
   | 'source-stalled'
+  // torrents
+  | 'torrent-not-found'
+  | 'torrent-invalid'
+  | 'torrent-unsupported'
+  | 'torrent-no-metadata'
+  | 'torrent-no-file'
+  | 'torrent-not-ready'
+  | 'torrent-disk-full'
+  | 'torrent-failed'
   // media
   | 'media-unrecognised'
   | 'media-damaged'

@@ -17,12 +17,13 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
   source: { uses: ['errors.ts', 'lib'] },
   media: { uses: ['errors.ts', 'lib', 'hls', 'source'] },
   ffmpeg: { uses: ['errors.ts', 'lib', 'source'], types: ['media'] },
+  torrent: { uses: ['errors.ts', 'lib', 'source'] },
   presentation: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg'] },
-  session: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation'] },
+  session: { uses: ['errors.ts', 'lib', 'hls', 'source', 'torrent', 'media', 'ffmpeg', 'presentation'] },
   cast: { uses: ['errors.ts', 'lib'] },
   clip: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation', 'session'] },
   http: {
-    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'session', 'cast', 'clip'],
+    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'torrent', 'session', 'cast', 'clip'],
     types: ['media', 'ffmpeg', 'presentation'],
   },
   'app.ts': {
@@ -32,6 +33,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
       'lib',
       'hls',
       'source',
+      'torrent',
       'media',
       'ffmpeg',
       'presentation',
@@ -50,6 +52,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly rooms: readonly strin
   { name: /^(node:)?child_process$/, rooms: ['ffmpeg'] },
   { name: /^@?fastify(\/|$)/, rooms: ['http', 'app.ts'] },
   { name: /^mediabunny(\/|$)/, rooms: ['media'] },
+  { name: /^bittorrent-/, rooms: ['torrent'] },
 ];
 
 /** Reading the environment, in any spelling, is for one file. */

@@ -40,6 +40,29 @@
  * @property {Chapter[]} [chapters]
  * @property {StreamInfo[]} [availableStreams]
  * @property {string | { code?: string, detail?: string }} [error]
+ * @property {string} [errorCode]
+ * @property {boolean} isTorrent
+ * @property {string} torrentInfoHash
+ * @property {number} progress Percent of the file that is at hand.
+ * @property {number} peers
+ * @property {number} downloadBytesPerSecond
+ * @property {TorrentInfo} [torrent] Once it is known which torrent it is.
+ *
+ * @typedef {object} TorrentInfo
+ * @property {string} name
+ * @property {string} message What is going on, a sentence.
+ * @property {number} seeds
+ * @property {number} knownPeers
+ * @property {number} uploadBytesPerSecond
+ * @property {number} piecesTotal
+ * @property {number} [fileIdx]
+ * @property {{ index: number, name: string, size: number, kind: string }[]} files
+ * @property {string} [sketch] A digit for each hundredth of the file, 9: all of it is at hand.
+ * @property {number[]} positions Where it is read, bytes.
+ * @property {number} [startsInSeconds]
+ * @property {boolean} [keepsUp]
+ * @property {number} [playsAtBytesPerSecond]
+ * @property {{ label: string, state: string, peers: number, reason?: string }[]} sources Who is asked for peers.
  */
 
 /** An answer of the server that is a problem (RFC 9457), or no answer at all (`status` 0). */
@@ -96,12 +119,47 @@ export function problemFrom(status, body) {
 
 /**
  * @param {string} source
+ * @param {number} [fileIdx] of a torrent; the server's choice, when left out
  * @returns {Promise<Session>}
  */
-export async function createSession(source) {
+export async function createSession(source, fileIdx) {
+  const file = uploads.get(source);
+  if (file !== undefined) return uploadTorrent(file, fileIdx);
   const headers = { 'content-type': 'application/json' };
-  const answer = await request('/sessions', { method: 'POST', headers, body: JSON.stringify({ source }) });
+  const answer = await request('/sessions', { method: 'POST', headers, body: JSON.stringify({ source, fileIdx }) });
   return /** @type {Session} */ (answer);
+}
+
+/** .torrent files that were dropped here, by the magnet link that stands for each: they tell more than the link. */
+const uploads = /** @type {Map<string, Blob>} */ (new Map());
+
+/**
+ * Gives a .torrent file to the server.
+ * @param {File} file
+ * @returns {Promise<string>} the magnet link that stands for it
+ */
+export async function sourceOfTorrent(file) {
+  const session = await uploadTorrent(file);
+  try {
+    const { torrentInfoHash, torrent } = await getSession(session.id, AbortSignal.timeout(20_000));
+    const name = torrent?.name ?? file.name;
+    const source = `magnet:?xt=urn:btih:${torrentInfoHash}&dn=${encodeURIComponent(name)}`;
+    uploads.set(source, file);
+    return source;
+  } finally {
+    deleteSession(session.id);
+  }
+}
+
+/**
+ * @param {Blob} file
+ * @param {number} [fileIdx]
+ * @returns {Promise<Session>}
+ */
+async function uploadTorrent(file, fileIdx) {
+  const query = fileIdx === undefined ? '' : `?fileIdx=${fileIdx}`;
+  const headers = { 'content-type': 'application/x-bittorrent' };
+  return /** @type {Session} */ (await request(`/sessions${query}`, { method: 'POST', headers, body: file }));
 }
 
 /**
@@ -131,7 +189,7 @@ export function abandonSession(id) {
 
 /**
  * The sentence in a session's `error`, whichever shape it has.
- * @param {SessionInfo | undefined} info
+ * @param {Pick<SessionInfo, 'error'> | undefined} info
  * @returns {string | undefined}
  */
 export function sessionError(info) {

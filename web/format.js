@@ -164,6 +164,10 @@ export function channelLayout(count) {
  * @returns {{ name: string, place: string }}
  */
 export function sourceName(source) {
+  if (/^magnet:/i.test(source)) {
+    const name = new URLSearchParams(source.slice('magnet:?'.length)).get('dn');
+    return { name: name || 'Torrent', place: 'Torrent' };
+  }
   let path = source;
   let host = '';
   if (/^(https?|file):\/\//i.test(source)) {

@@ -1,3 +1,4 @@
+import { sourceOfTorrent } from './api.js';
 import { byId, icon, make, setLabel } from './dom.js';
 import { clock, sourceName } from './format.js';
 import { forget, recents, resumePoint } from './recent.js';
@@ -54,6 +55,16 @@ export class Landing {
     this.#play(source, 0);
   }
 
+  /** @param {File} file */
+  async #upload(file) {
+    this.#say(`Opening ${file.name}…`);
+    try {
+      this.#play(await sourceOfTorrent(file), 0);
+    } catch (error) {
+      this.#say(error instanceof Error ? error.message : String(error));
+    }
+  }
+
   /** @param {string} message */
   #say(message) {
     this.#message.textContent = message;
@@ -104,7 +115,9 @@ export class Landing {
     const list = event.dataTransfer.getData('text/uri-list').split(/\r?\n/);
     const text = list.find((line) => line !== '' && !line.startsWith('#')) ?? event.dataTransfer.getData('text/plain');
     const name = event.dataTransfer.files[0]?.name;
-    if (text.trim() !== '') this.#submit(text);
+    const torrent = [...event.dataTransfer.files].find((file) => /\.torrent$/i.test(file.name));
+    if (torrent !== undefined) void this.#upload(torrent);
+    else if (text.trim() !== '') this.#submit(text);
     else if (name !== undefined) this.#say(`A browser does not tell where “${name}” lies. Paste its path instead.`);
   }
 }

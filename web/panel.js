@@ -12,6 +12,7 @@ import {
 } from './format.js';
 import { bufferAhead } from './metrics.js';
 import { isOriginal, isTranscoded, sourceIndex } from './qualities.js';
+import { TorrentFacts } from './torrent.js';
 
 /**
  * @typedef {import('./playback.js').Playback} Playback
@@ -27,14 +28,17 @@ export class Panel {
   #playback;
   #timer = /** @type {ReturnType<typeof setInterval> | undefined} */ (undefined);
   #live = make('div');
+  #torrent;
   /** What had the focus when it was opened. */
   #before = /** @type {Element | null} */ (null);
 
   /**
    * @param {HTMLVideoElement} video
    * @param {Playback} playback
+   * @param {(fileIdx: number) => void} chooseFile of a torrent
    */
-  constructor(video, playback) {
+  constructor(video, playback, chooseFile) {
+    this.#torrent = new TorrentFacts(video, chooseFile);
     this.#video = video;
     this.#playback = playback;
     this.#button.addEventListener('click', () => this.toggle());
@@ -81,7 +85,11 @@ export class Panel {
       ['Chapters', info?.chapters?.length ? String(info.chapters.length) : undefined],
     ]);
     const tracks = (info?.availableStreams ?? []).map((stream) => trackRow(stream, this.#playback));
-    this.#body.replaceChildren(make('h3', undefined, 'Source'), facts(source));
+    const torrent = this.#torrent.draw(info);
+    // Left where it is, so that a choice that is open stays open.
+    if (torrent?.parentElement !== this.#body) this.#body.replaceChildren(...(torrent ? [torrent] : []));
+    for (const child of [...this.#body.children]) if (child !== torrent) child.remove();
+    this.#body.append(make('h3', undefined, 'Source'), facts(source));
     if (tracks.length > 0) this.#body.append(make('h3', undefined, 'Tracks'), ...tracks);
     this.#body.append(this.#live);
     this.#drawLive();

@@ -11,6 +11,7 @@ import { answeredProblem, describeCodecs, describeError, describeProblem } from 
 import { Metrics } from './metrics.js';
 import { Qualities, sourceIndex } from './qualities.js';
 import { restoreSubtitles } from './subtitle-tracks.js';
+import { isTorrent, mayPass } from './torrent.js';
 import Hls from './vendor/hls.mjs';
 
 /**
@@ -28,6 +29,22 @@ import Hls from './vendor/hls.mjs';
  * @property {(lost: boolean) => void} connection The server is out of reach, or back.
  * @property {() => void} blocked The browser wants a click before it plays.
  */
+
+/**
+ * @param {number} ms
+ * @param {AbortSignal} signal ends it at once
+ * @returns {Promise<void>}
+ */
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    const end = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    signal.addEventListener('abort', end, { once: true });
+  });
+}
 
 /**
  * One source being played: its session on the server and the hls.js instance that feeds the video element.
@@ -54,6 +71,8 @@ export class Playback {
   burnIn = /** @type {number | undefined} */ (undefined);
   /** The one before it was turned off. */
   lastBurnIn = /** @type {number | undefined} */ (undefined);
+  /** Which file of a torrent; undefined: the server's choice. */
+  fileIdx = /** @type {number | undefined} */ (undefined);
   metrics = new Metrics();
   qualities = new Qualities();
 
@@ -72,18 +91,22 @@ export class Playback {
    * @param {string} source
    * @param {number} at seconds
    * @param {boolean} [paused] start without playing
-   * @param {number} [burnIn] index of the subtitle track that is to be drawn into the picture
+   * @param {{ burnIn?: number | undefined, fileIdx?: number | undefined }} [choice] the subtitle track that is to be drawn into the picture; the file of a torrent,
+   *   which is the one that was chosen for this source before, when left out
    */
-  async open(source, at, paused = false, burnIn = undefined) {
+  async open(source, at, paused = false, choice = {}) {
+    const { burnIn, fileIdx = source === this.source ? this.fileIdx : undefined } = choice;
     this.close();
     if (source !== this.source) this.lastBurnIn = undefined;
     this.source = source;
     this.burnIn = burnIn;
+    this.fileIdx = fileIdx;
     const attempt = this.#begin(at, paused);
     try {
-      const session = await createSession(source);
+      const session = await createSession(source, fileIdx);
       if (attempt.signal.aborted) return deleteSession(session.id);
       this.session = session;
+      if (isTorrent(source)) return void (await this.#openTorrent(session, at, paused));
       this.#load(this.#streamUrl(session), at, paused);
       await this.refresh();
     } catch (error) {
@@ -140,6 +163,29 @@ export class Playback {
     return `${streamUrl}${streamUrl.includes('?') ? '&' : '?'}subtitle=${this.burnIn}`;
   }
 
+  /**
+   * A torrent takes as long as it takes: its stream is loaded once there is one, and how it gets on is asked for again and again.
+   * @param {Session} session
+   * @param {number} at
+   * @param {boolean} paused
+   */
+  async #openTorrent(session, at, paused) {
+    const { signal } = this.#attempt;
+    let loaded = false;
+    while (!signal.aborted) {
+      await this.refresh();
+      const { status = 'created', errorCode } = this.info ?? {};
+      if (signal.aborted) return;
+      if (!loaded && (status === 'ready' || status === 'streaming')) {
+        loaded = true;
+        this.#load(this.#streamUrl(session), at, paused);
+      } else if (!loaded && status === 'error' && !mayPass(errorCode)) {
+        return this.#fail(describeProblem(new ApiError(500, errorCode ?? '', sessionError(this.info) ?? '')));
+      }
+      await pause(loaded ? 1000 : 400, signal);
+    }
+  }
+
   /** Fetches the session's info again; a session that failed says why in it. */
   async refresh() {
     const { signal } = this.#attempt;
@@ -184,7 +230,7 @@ export class Playback {
   retry(at = this.position) {
     // What never showed a picture with these subtitles may show one without.
     const burnIn = this.metrics.firstFrame === undefined ? undefined : this.burnIn;
-    return this.open(this.source, at, false, burnIn);
+    return this.open(this.source, at, false, { burnIn });
   }
 
   /** Seconds: where it is, or where it was meant to start while there is no picture yet. */
@@ -214,7 +260,8 @@ export class Playback {
    * @param {number} [track]
    */
   #attach(at, track) {
-    const qualities = new Qualities();
+    // A smaller picture is made of the same bytes: where they are slow to come, it comes no sooner.
+    const qualities = new Qualities(isTorrent(this.source) ? 'original' : '');
     this.qualities = qualities;
     const hls = new Hls({
       abrController: qualities.abrController,
@@ -274,6 +321,8 @@ export class Playback {
           shouldRetry: (_config, count, timeout, response) => {
             const code = response?.code ?? 0;
             if (timeout) return count < 1;
+            // Its peers may be slow: the server answers in time and is asked again.
+            if (this.info?.isTorrent && (code === 503 || code === 504)) return true;
             if (code === 0) this.#setLost(true);
             return code === 0 || (code >= 500 && count < tries);
           },
@@ -335,7 +384,7 @@ export class Playback {
     const now = performance.now();
     if (this.#reopened > 0 && now - this.#reopened < 10_000) return this.#fail(describeProblem(problem));
     this.#reopened = now;
-    void this.open(this.source, this.position, this.#video.paused, this.burnIn);
+    void this.open(this.source, this.position, this.#video.paused, { burnIn: this.burnIn });
   }
 
   /** @param {ErrorData} data */

@@ -10,6 +10,7 @@ import { Panel } from './panel.js';
 import { Playback } from './playback.js';
 import { recents, remember } from './recent.js';
 import { announce } from './screen.js';
+import { isTorrent, TorrentCard } from './torrent.js';
 
 /**
  * @typedef {import('./failures.js').Failure} Failure
@@ -37,7 +38,13 @@ const playback = new Playback(video, {
   },
   blocked: () => controls.waitForClick(),
 });
-const panel = new Panel(video, playback);
+/** @param {number} fileIdx */
+const chooseFile = (fileIdx) => {
+  showFailure(undefined);
+  void playback.open(playback.source, 0, false, { fileIdx });
+};
+const panel = new Panel(video, playback, chooseFile);
+const torrent = new TorrentCard(video, chooseFile);
 const controls = new Controls(video, playback, panel);
 const landing = new Landing((source, at) => {
   history.pushState(null, '', `/#source=${encodeURIComponent(source)}`);
@@ -68,6 +75,8 @@ function start(source, at) {
   byId('audio-title', HTMLSpanElement).textContent = name;
   document.title = `${name} – Raffi`;
   void playback.open(source, at);
+  if (isTorrent(source)) torrent.update(undefined);
+  else torrent.hide();
   controls.reset();
   announce(name, {
     play: () => playback.play(),
@@ -116,6 +125,7 @@ function keepPosition() {
 function showInfo(info) {
   if (info.name) byId('title', HTMLHeadingElement).textContent = info.name;
   controls.setInfo(info);
+  if (info.isTorrent) torrent.update(info);
   panel.draw();
   const streams = info.availableStreams ?? [];
   const sound = streams.filter((stream) => stream.type === 'audio');

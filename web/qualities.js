@@ -59,9 +59,15 @@ function remembered() {
  */
 export class Qualities {
   #hls = /** @type {Hls | undefined} */ (undefined);
+  #usual;
   #name = '';
   #group = /** @type {string | undefined} */ (undefined);
   #track = /** @type {number | undefined} */ (undefined);
+
+  /** @param {string} [usual] what is played unless another one was chosen; empty for auto */
+  constructor(usual = '') {
+    this.#usual = usual;
+  }
 
   /** The ABR of hls.js, kept to the chosen group and to what is of use. */
   get abrController() {
@@ -127,8 +133,8 @@ export class Qualities {
     // hls.js 1.7 compares a new codec with the one that the playlist told of the first track, and so never goes back to that from Opus or
     // FLAC. Without it, it compares what the segments say. Packed MP3 says nothing.
     for (const one of tracks) if (one.audioCodec !== 'mp4a.40.34') Object.assign(one, { audioCodec: undefined });
-    const wanted = remembered();
-    this.#name = this.list.some(({ name }) => name === wanted) ? wanted : '';
+    const has = (/** @type {string} */ wanted) => this.list.some(({ name }) => name === wanted);
+    this.#name = [remembered(), this.#usual].find(has) ?? '';
     hls.startLevel = this.#name === '' ? this.#start() : this.#level(this.#name);
     if (this.#name !== '') hls.loadLevel = hls.startLevel;
   }

@@ -12,7 +12,9 @@ import { PresentationStore } from '../presentation/presentation-store.ts';
 import { RunPool } from '../presentation/run-pool.ts';
 import { SegmentStore } from '../presentation/segment-store.ts';
 import { SessionStore } from '../session/session-store.ts';
+import { anyAddress } from '../source/guard.ts';
 import { SourcePolicy } from '../source/policy.ts';
+import { TorrentService } from '../torrent/service.ts';
 import type { ClipInfo } from './clip-job.ts';
 import { ClipService } from './clip-service.ts';
 
@@ -48,7 +50,29 @@ async function started(resources: AsyncDisposableStack) {
     stallMs: 20_000,
   });
   const policy = new SourcePolicy({ allowPrivate: undefined, mediaRoots: [], ownPort: () => undefined, ownNames: [] });
-  const sessions = resources.use(new SessionStore({ presentations, idleMs: 60_000, maxSessions: 4 }));
+  const torrents = resources.use(
+    new TorrentService({
+      directory: join(directory, 'torrents'),
+      keep: false,
+      diskBytes: 0,
+      listen: undefined,
+      limits: {
+        maxConnections: 1,
+        maxConnectionsPerTorrent: 1,
+        maxHalfOpen: 1,
+        uploadBytesPerSecond: 0,
+        downloadBytesPerSecond: null,
+        bufferBytes: 2 ** 20,
+        encryption: 'allow',
+      },
+      trackers: false,
+      dht: undefined,
+      localDiscovery: false,
+      guard: anyAddress,
+      log,
+    }),
+  );
+  const sessions = resources.use(new SessionStore({ presentations, torrents, idleMs: 60_000, maxSessions: 4 }));
   const clips = resources.use(new ClipService({ directory, capabilities }));
   const path = await numberedMedia({ container: 'mp4', video: 'h264', audio: ['aac'], seconds: 20 });
   const request = { source: path, kind: 'file', startTime: 0, quality: 'auto', loudness: false } as const;

@@ -8,7 +8,7 @@ import type { SessionStore } from '../session/session-store.ts';
 import type { Source } from '../source/source.ts';
 import { parseRange } from './range.ts';
 import { FileAnswer, ProblemAnswer, SessionParams } from './schemas.ts';
-import { useSession, viewerSignal } from './viewer.ts';
+import { inTorrentTime, useSession, viewerSignal } from './viewer.ts';
 
 const CHUNK = 1024 * 1024;
 
@@ -52,7 +52,7 @@ export function byteRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       handler: async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const signal = viewerSignal(reply, session);
-        const source = await session.openBytes(signal);
+        const source = await inTorrentTime(session, signal, (ended) => session.openBytes(ended));
         reply.raw.once('close', () => void session.closeBytes(source));
         return sendBytes(request, reply, source, signal);
       },
@@ -60,8 +60,13 @@ export function byteRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
   };
 }
 
-/** Answers with the source's bytes. */
-function sendBytes(request: FastifyRequest, reply: FastifyReply, source: Source, signal: AbortSignal): FastifyReply {
+/** Answers with the source's bytes, or the range of them that is asked for. The source stays the caller's. @throws AppError `range-not-satisfiable`. */
+export function sendBytes(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  source: Source,
+  signal: AbortSignal,
+): FastifyReply {
   const etag = `"${createHash('sha256').update(source.identity).digest('base64url').slice(0, 27)}"`;
   const extension = source.name.toLowerCase().split('.').at(-1) ?? '';
   reply.header('etag', etag).header('accept-ranges', 'bytes').header('cache-control', 'no-cache');
@@ -98,7 +103,8 @@ function namesTag(header: string, etag: string): boolean {
 /** The bytes from `from` (inclusive) to `to` (exclusive), read as fast as they are taken. */
 async function* chunks(source: Source, from: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   for (let position = from; position < to; ) {
-    const chunk = await source.read(position, Math.min(CHUNK, to - position), signal);
+    const end = Math.min(to, position + CHUNK, source.boundaryAfter?.(position) ?? to);
+    const chunk = await source.read(position, end - position, signal);
     if (chunk.length === 0)
       throw new AppError('source-truncated', `${source.label} ended before its ${source.size} bytes.`);
     position += chunk.length;

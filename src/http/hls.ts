@@ -17,7 +17,7 @@ import {
   SliceQuery,
   SubtitleQuery,
 } from './schemas.ts';
-import { useSession, viewerSignal } from './viewer.ts';
+import { inTorrentTime, openedSource, useSession, viewerSignal } from './viewer.ts';
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
 
@@ -46,7 +46,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         },
         async (request, reply) => {
           const session = useSession(store, request.params.id, reply);
-          const presentation = await session.presentation(viewerSignal(reply, session));
+          const presentation = await openedSource(session, reply);
           const startOffset = Math.min(session.request.startTime, presentation.timeline.duration);
           const { audioIndex, quality, request: asked } = session;
           const text = presentation.multivariantPlaylist({
@@ -81,7 +81,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         },
         async (request, reply) => {
           const session = useSession(store, request.params.id, reply);
-          const presentation = await session.presentation(viewerSignal(reply, session));
+          const presentation = await openedSource(session, reply);
           const { seek, seek_id, force_slice } = request.query;
           const slice = session.slices.get(seek_id || undefined, force_slice === '1', () =>
             presentation.slice(seek ?? session.request.startTime),
@@ -119,7 +119,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       },
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
-        const presentation = await session.presentation(viewerSignal(reply, session));
+        const presentation = await openedSource(session, reply);
         const { slice: firstSegment = 0, subtitle } = request.query;
         const rendition = findRendition(presentation, session, request.params.rendition, subtitle);
         return sendPlaylist(reply, presentation.mediaPlaylist(rendition, { firstSegment, startOffset: 0, subtitle }));
@@ -141,7 +141,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         const session = useSession(store, request.params.id, reply);
         const { rendition: name, segment } = request.params;
         const signal = viewerSignal(reply, session);
-        const presentation = await session.presentation(signal);
+        const presentation = await inTorrentTime(session, signal, (ended) => session.presentation(ended));
         const rendition = findRendition(presentation, session, name, request.query.subtitle);
         const number = segmentNumber(segment, rendition);
         const bytes =

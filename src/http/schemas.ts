@@ -64,7 +64,12 @@ const Seconds = (description: string) => Type.Number({ minimum: 0, description }
 
 export const CreateSession = Type.Object(
   {
-    source: Type.Optional(Type.String({ description: 'An http(s) URL, a local path or a file:// URL.' })),
+    source: Type.Optional(
+      Type.String({
+        description:
+          'An http(s) URL, a local path, a file:// URL, a magnet link, an infohash, or the path or URL of a .torrent file.',
+      }),
+    ),
     uri: Type.Optional(Type.String({ description: 'The same as `source`, in the other dialect.' })),
     kind: Type.Optional(Kind),
     type: Type.Optional(Kind),
@@ -76,6 +81,15 @@ export const CreateSession = Type.Object(
   { description: 'Either `source` or `uri` is needed.' },
 );
 export type CreateSession = Static<typeof CreateSession>;
+
+/** A .torrent file as the body; the other fields are then in the query. */
+export const TorrentUpload = Type.Unsafe<Buffer>({ type: 'string', format: 'binary', description: 'A .torrent file.' });
+export const UploadQuery = Type.Object({
+  startTime: Type.Optional(Seconds('Where to start playing.')),
+  fileIdx: Type.Optional(Type.Integer({ minimum: 0, description: "The torrent's file." })),
+  quality: Type.Optional(Quality),
+});
+export type UploadQuery = Static<typeof UploadQuery>;
 
 const Status = Type.Enum(['created', 'metadata', 'probing', 'ready', 'streaming', 'error', 'closed']);
 
@@ -121,6 +135,67 @@ export const StreamInfo = Type.Object({
 });
 export type StreamInfo = Static<typeof StreamInfo>;
 
+const TorrentStage = Type.Enum(['metadata', 'downloading', 'ready', 'error', 'missing'], {
+  description:
+    'metadata: nobody has told yet what is in it; downloading: its beginning is not here yet; ready: it can be played; missing: no session has it.',
+});
+
+const TorrentInfo = Type.Object({
+  name: Type.String(),
+  stage: TorrentStage,
+  message: Type.String({ description: 'What is going on, a sentence.' }),
+  seeds: Type.Integer({ description: 'Connected peers that have all of it.' }),
+  knownPeers: Type.Integer({ description: 'Peers that are known, connected or not.' }),
+  uploadBytesPerSecond: Type.Number(),
+  piecesComplete: Type.Integer(),
+  piecesTotal: Type.Integer(),
+  fileIdx: Type.Optional(Type.Integer({ description: 'The file that is played.' })),
+  files: Type.Array(
+    Type.Object({
+      index: Type.Integer(),
+      name: Type.String(),
+      size: Type.Integer(),
+      kind: Type.Enum(['video', 'audio', 'other'], { description: 'By its name.' }),
+    }),
+    { description: 'All of them; of very many, the first 200 that may be played.' },
+  ),
+  fileCount: Type.Integer(),
+  sketch: Type.Optional(
+    Type.String({ description: 'How much of each hundredth of the file is at hand: 100 digits, 9 for all of it.' }),
+  ),
+  positions: Type.Array(Type.Integer(), { description: 'Where the file is being read, bytes.' }),
+  startsInSeconds: Type.Optional(
+    Type.Number({ description: 'Until what is waited for is there; absent: cannot be told yet.' }),
+  ),
+  keepsUp: Type.Optional(
+    Type.Boolean({ description: 'Whether it comes as fast as it plays; absent: cannot be told yet.' }),
+  ),
+  playsAtBytesPerSecond: Type.Optional(Type.Number()),
+  sources: Type.Array(
+    Type.Object({
+      label: Type.String(),
+      state: Type.Enum(['asking', 'answered', 'failed']),
+      peers: Type.Integer(),
+      reason: Type.Optional(Type.String()),
+    }),
+    { description: 'Who is asked for peers.' },
+  ),
+});
+export type TorrentInfo = Static<typeof TorrentInfo>;
+
+export const TorrentStatus = Type.Object({
+  stage: TorrentStage,
+  ready: Type.Boolean({ description: 'Whether it can be played.' }),
+  error: Type.Optional(Type.String()),
+  peers: Type.Integer(),
+  piecesComplete: Type.Integer(),
+  piecesTotal: Type.Integer(),
+  progress: Type.Number({ description: 'Of the selected file, 0 to 1.' }),
+  downUsefulBytes: Type.Integer({ description: 'Received and verified.' }),
+  torrent: Type.Optional(TorrentInfo),
+});
+export type TorrentStatus = Static<typeof TorrentStatus>;
+
 export const SessionInfo = Type.Object({
   id: Type.String(),
   source: Type.String(),
@@ -138,6 +213,7 @@ export const SessionInfo = Type.Object({
   peers: Type.Integer(),
   downloadSpeed: Type.String(),
   downloadBytesPerSecond: Type.Number(),
+  torrent: Type.Optional(TorrentInfo),
   name: Type.Optional(Type.String()),
   fileSize: Type.Optional(Type.Integer()),
   container: Type.Optional(Type.String()),

@@ -16,11 +16,13 @@ import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { SourcePolicy } from '../source/policy.ts';
+import type { TorrentService } from '../torrent/service.ts';
 import { byteRoutes } from './bytes.ts';
 import { capabilityRoutes } from './capabilities.ts';
 import { type CastOptions, castRoutes } from './cast.ts';
 import { clipRoutes } from './clips.ts';
 import { Connections, REQUEST_TIMEOUTS } from './connections.ts';
+import { eventRoutes } from './events.ts';
 import { Gate, pathOf } from './gate.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
@@ -29,6 +31,7 @@ import { refuseAddress, refuseConnection, registerAnswers } from './refusals.ts'
 import { RouteBook } from './route-book.ts';
 import { ProblemAnswer } from './schemas.ts';
 import { sessionRoutes } from './sessions.ts';
+import { torrentRoutes } from './torrents.ts';
 
 export interface ServerOptions {
   readonly sessions: SessionStore;
@@ -38,6 +41,7 @@ export interface ServerOptions {
   readonly listenHost: string;
   readonly cast: Omit<CastOptions, 'sessions'>;
   readonly clips: ClipService;
+  readonly torrents: TorrentService;
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
   /** Whether sessions that do not say get their loudness brought to the target. */
@@ -134,6 +138,8 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));
   await app.register(castRoutes({ ...options.cast, sessions: options.sessions }));
+  await app.register(torrentRoutes(options.torrents));
+  await app.register(eventRoutes(options.sessions, options.torrents));
   await app.register(pageRoutes);
   await app.ready();
   return Object.assign(server, { book });
@@ -191,9 +197,15 @@ function fromFramework(error: FastifyError | AppError): AppError {
   }
   switch (error.code) {
     case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new AppError('body-too-large', 'The request body is larger than 64 kB.', { cause: error });
+      return new AppError('body-too-large', 'The request body is larger than 64 kB (a .torrent file: 8 MB).', {
+        cause: error,
+      });
     case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new AppError('unsupported-media-type', 'Send the body as application/json.', { cause: error });
+      return new AppError(
+        'unsupported-media-type',
+        'Send the body as application/json, or a .torrent file as application/x-bittorrent.',
+        { cause: error },
+      );
   }
   if (error.statusCode !== undefined && error.statusCode < 500) {
     return new AppError('bad-request', `body: ${error.message}.`, { cause: error });

@@ -3,6 +3,7 @@ import type { Presentation } from '../presentation/presentation.ts';
 import type { Rendition } from '../presentation/rendition.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionInfo, StreamInfo } from './schemas.ts';
+import { torrentFields } from './torrent-info.ts';
 
 export function streamUrl(session: Session): string {
   return `/sessions/${session.id}/stream.m3u8`;
@@ -29,12 +30,13 @@ export function sessionInfo(session: Session, presentation: Presentation | undef
     isTorrent,
     torrentInfoHash: '',
     audioIndex: session.audioIndex ?? 0,
-    progress: isTorrent ? 0 : 100,
+    progress: isTorrent ? 0 : 100, // a torrent's is below
     peers: 0,
     downloadSpeed: '0 B/s',
     downloadBytesPerSecond: 0,
     ...(error ? { error: error.detail, errorCode: error.code } : {}),
     ...(presentation ? mediaFields(session, presentation) : {}),
+    ...(isTorrent ? torrentFields(session) : {}),
   };
 }
 

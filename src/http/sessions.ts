@@ -6,10 +6,19 @@ import type { Presentation } from '../presentation/presentation.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { SourcePolicy } from '../source/policy.ts';
 import { parseSource } from '../source/spec.ts';
+import { LARGEST_TORRENT_FILE } from '../torrent/reference.ts';
 import { jsonBody } from './json-body.ts';
-import { CreateSession, ProblemAnswer, SessionCreated, SessionInfo, SessionParams } from './schemas.ts';
+import {
+  CreateSession,
+  ProblemAnswer,
+  SessionCreated,
+  SessionInfo,
+  SessionParams,
+  TorrentUpload,
+  UploadQuery,
+} from './schemas.ts';
 import { sessionInfo, streamUrl } from './session-info.ts';
-import { useSession, viewerSignal } from './viewer.ts';
+import { openedSource, useSession, viewerSignal } from './viewer.ts';
 
 /** How long the session info waits for the probe (contract). */
 const INFO_WAIT_MS = 10_000;
@@ -21,9 +30,17 @@ interface SessionOptions {
   readonly loudness: boolean;
 }
 
+/** A client that asks again and again how a torrent gets on shall not wait for it; one that asks once shall get what is almost there. */
+const TORRENT_INFO_WAIT_MS = 500;
+
 /** `/sessions`, `/sessions/{id}`, `/sessions/{id}/audio`, `/cleanup`. */
 export function sessionRoutes(store: SessionStore, options: SessionOptions): FastifyPluginAsyncTypebox {
   return async (app) => {
+    app.addContentTypeParser(
+      'application/x-bittorrent',
+      { parseAs: 'buffer', bodyLimit: LARGEST_TORRENT_FILE },
+      (_request, body, done) => done(null, body),
+    );
     app.post(
       '/sessions',
       {
@@ -31,12 +48,23 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
         validatorCompiler: jsonBody,
         schema: {
           summary: 'Create a session',
-          body: CreateSession,
+          description:
+            'A body of application/x-bittorrent is a .torrent file; the other fields are then query parameters.',
+          querystring: UploadQuery,
+          body: {
+            content: {
+              'application/json': { schema: CreateSession },
+              'application/x-bittorrent': { schema: TorrentUpload },
+            },
+          },
           response: { 201: SessionCreated, default: ProblemAnswer },
         },
       },
       async (request, reply) => {
-        const session = create(store, options, request.caller, request.body);
+        const body = request.body as CreateSession | Buffer;
+        const session = Buffer.isBuffer(body)
+          ? createUploaded(store, options, request.caller, body, request.query)
+          : create(store, options, request.caller, body);
         reply.code(201).header('location', `/sessions/${session.id}`);
         return { id: session.id, streamUrl: streamUrl(session), status: session.status };
       },
@@ -64,11 +92,13 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const late = (): Error => new Error('not probed yet');
-        const wait = withDeadline(viewerSignal(reply, session), INFO_WAIT_MS, late, (signal) =>
+        const patience = session.torrent ? TORRENT_INFO_WAIT_MS : INFO_WAIT_MS;
+        const wait = withDeadline(viewerSignal(reply, session), patience, late, (signal) =>
           session.presentation(signal),
         );
-        // A failed or slow probe never fails this call: it answers without the media fields.
-        await wait.catch(() => undefined);
+        const answered = wait.catch(() => undefined);
+        // A failed or slow probe never fails this call: it answers without the media fields. What comes of a torrent is told as it comes.
+        if (session.torrent === undefined || session.torrent.current?.content) await answered;
         return sessionInfo(session, session.opened, request.caller.access === 'cast');
       },
     );
@@ -89,7 +119,7 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
       async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const { index } = request.body;
-        assertPlayable(await session.presentation(viewerSignal(reply, session)), index);
+        assertPlayable(await openedSource(session, reply), index);
         session.audioIndex = index;
         return { audioIndex: index };
       },
@@ -196,4 +226,20 @@ function create(
     spec,
     sources.accessOf(client),
   );
+}
+
+/** The client has sent the .torrent file itself. */
+function createUploaded(
+  store: SessionStore,
+  { sources, loudness }: SessionOptions,
+  client: Parameters<SourcePolicy['accessOf']>[0],
+  document: Buffer,
+  query: UploadQuery,
+): ReturnType<SessionStore['create']> {
+  const { startTime = 0, quality = 'auto', fileIdx } = query;
+  const spec = { kind: 'torrent', reference: '', document: Uint8Array.from(document) } as const;
+  const source = 'upload.torrent';
+  const chosen = fileIdx === undefined ? {} : { fileIdx };
+  const request = { source, kind: spec.kind, startTime, quality, loudness, ...chosen };
+  return store.create(request, spec, sources.accessOf(client));
 }

@@ -26,6 +26,8 @@ export interface Opening {
   readonly key: string;
   readonly label: string;
   readonly source: (signal: AbortSignal) => Promise<Source>;
+  /** It may take as long as it takes: what is going on is told elsewhere, and the bytes come when they come. */
+  readonly isPatient?: boolean;
 }
 
 /**
@@ -63,10 +65,12 @@ export class PresentationStore {
       const late = (): Error =>
         attempts.failure ??
         new AppError('probe-timeout', `${opening.label} did not tell what it is within ${PROBE_DEADLINE_MS / 1000} s.`);
-      return await withDeadline(signal, PROBE_DEADLINE_MS, late, (deadline) => {
-        work = this.#openWithRetries(opening, attempts, deadline);
+      const begin = (ended: AbortSignal): Promise<Lease<Presentation>> => {
+        work = this.#openWithRetries(opening, attempts, ended);
         return work;
-      });
+      };
+      if (opening.isPatient) return await waitFor(begin(signal), signal);
+      return await withDeadline(signal, PROBE_DEADLINE_MS, late, begin);
     } catch (error) {
       const undone = work?.then(
         (lease) => lease.release(),

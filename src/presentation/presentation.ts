@@ -1,7 +1,14 @@
 import { AppError } from '../errors.ts';
 import { TRANSCODED_TARGET } from '../hls/ladder.ts';
 import { renderMediaPlaylist, renderMultivariantPlaylist } from '../hls/playlist.ts';
-import { gridTimeline, planTimeline, segmentAt, type Timeline, type TimelineSegment } from '../hls/timeline.ts';
+import {
+  gridTimeline,
+  planTimeline,
+  segmentAt,
+  TARGET_DURATION,
+  type Timeline,
+  type TimelineSegment,
+} from '../hls/timeline.ts';
 import { withDeadline } from '../lib/abort.ts';
 import type { Limiter } from '../lib/limiter.ts';
 import type { KeyframeIndex, MediaInfo } from '../media/types.ts';
@@ -18,6 +25,9 @@ import { type Transcoding, transcodedRenditions } from './transcoding.ts';
 
 /** A segment is made within this time or fails: the contract's 20 s, less what the answer itself takes. */
 const SEGMENT_DEADLINE_MS = 18_000;
+
+/** Seconds that a segment should last where bytes are scarce: the picture after a seek comes with the first whole segment. */
+const SCARCE_TARGET = 2;
 
 /** What a playlist request chooses. */
 export interface PlaylistOptions {
@@ -127,9 +137,12 @@ export class Presentation implements AsyncDisposable {
       signal,
     );
     const { info } = reader;
-    const timeline = index ? exactTimeline(info, index) : gridTimeline(info.duration, direct && TRANSCODED_TARGET);
+    const timeline = index
+      ? exactTimeline(info, index, source.isScarce ? SCARCE_TARGET : TARGET_DURATION)
+      : gridTimeline(info.duration, direct && TRANSCODED_TARGET);
     const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
     const rates = bitRates(timeline, index, source.size);
+    source.expectRate?.(rates.average / 8);
     const material = { opened, identity: source.identity, index, direct, peakBitRate: rates.peak };
     const unread = isUnread(reader);
     const transcoded = unread && !direct ? [] : await transcodedRenditions(material, tools.transcoding);
@@ -289,9 +302,9 @@ export class Presentation implements AsyncDisposable {
   }
 }
 
-function exactTimeline(info: MediaInfo, index: KeyframeIndex): Timeline {
+function exactTimeline(info: MediaInfo, index: KeyframeIndex, target: number): Timeline {
   const starts = index.starts.map((start) => start - info.startTime);
-  return planTimeline({ starts, positions: index.positions }, info.duration);
+  return planTimeline({ starts, positions: index.positions }, info.duration, target);
 }
 
 /** Whether the viewer's cap leaves a rendition in; where it would leave no picture at all, the smallest stays. */

@@ -1,14 +1,18 @@
 import { randomBytes } from 'node:crypto';
 import { AppError } from '../errors.ts';
+import { Listeners } from '../lib/listeners.ts';
 import type { PresentationStore } from '../presentation/presentation-store.ts';
 import { openSource, sourceLabel } from '../source/open.ts';
 import type { SourceAccess } from '../source/policy.ts';
 import type { Source } from '../source/source.ts';
 import type { SourceSpec } from '../source/spec.ts';
-import { Session, type SessionRequest } from './session.ts';
+import type { TorrentClaim } from '../torrent/claim.ts';
+import type { TorrentService } from '../torrent/service.ts';
+import { Session, type SessionOpeners, type SessionRequest } from './session.ts';
 
 export interface SessionStoreOptions {
   readonly presentations: PresentationStore;
+  readonly torrents: TorrentService;
   /** A session without any request for this long ends. */
   readonly idleMs: number;
   /** Sessions at once. */
@@ -25,6 +29,8 @@ export interface SessionStoreOptions {
  * Invariant: a session is in the map from its creation until its disposal begins, so nobody finds a closing one.
  */
 export class SessionStore implements AsyncDisposable {
+  /** Sessions that began, changed or ended. */
+  readonly changes = new Listeners<Session>();
   readonly #sessions = new Map<string, Session>();
   readonly #closing = new Set<Promise<void>>();
   readonly #options: SessionStoreOptions;
@@ -40,10 +46,10 @@ export class SessionStore implements AsyncDisposable {
   /**
    * Answers at once; the source is opened behind it.
    * @param access what the client may open.
-   * @throws AppError `source-not-allowed`, `server-full`.
+   * @throws AppError `source-not-allowed`, `server-full`; for what can't name a torrent.
    */
   create(request: SessionRequest, spec: SourceSpec, access: SourceAccess): Session {
-    const { presentations, maxSessions, onEnded } = this.#options;
+    const { maxSessions, onEnded, torrents } = this.#options;
     access.admit(spec);
     if (this.#sessions.size >= maxSessions) {
       throw new AppError(
@@ -52,16 +58,40 @@ export class SessionStore implements AsyncDisposable {
       );
     }
     const id = randomBytes(16).toString('hex');
-    const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal, access });
-    const opening = { key: `${access.scope} ${request.kind} ${request.source}`, label: sourceLabel(spec), source };
-    const session = new Session(id, request, {
-      bytes: source,
-      presentation: (signal) => presentations.open(opening, signal),
-    });
+    const session =
+      spec.kind === 'torrent'
+        ? this.#torrentSession(id, request, torrents.open(spec, access), access)
+        : new Session(id, request, this.#openers(id, request, spec, access));
     if (onEnded) session.ended.addEventListener('abort', () => onEnded(id), { once: true });
     this.#sessions.set(id, session);
     session.start();
+    this.changes.tell(session);
     return session;
+  }
+
+  #openers(id: string, request: SessionRequest, spec: SourceSpec, access: SourceAccess): SessionOpeners {
+    const { presentations } = this.#options;
+    const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal, access });
+    const opening = { key: `${access.scope} ${request.kind} ${request.source}`, label: sourceLabel(spec), source };
+    const presentation = (signal: AbortSignal) => presentations.open(opening, signal);
+    return { bytes: source, presentation, changed: () => this.#tell(id) };
+  }
+
+  #torrentSession(id: string, request: SessionRequest, claim: TorrentClaim, access: SourceAccess): Session {
+    const { presentations } = this.#options;
+    const { fileIdx } = request;
+    const opening = {
+      key: `${access.scope} torrent ${claim.infoHash ?? request.source} ${fileIdx ?? ''}`,
+      label: 'The torrent',
+      source: (signal: AbortSignal) => claim.open(fileIdx, true, signal),
+      isPatient: true,
+    };
+    const openers = {
+      bytes: (signal: AbortSignal) => claim.open(fileIdx, false, signal),
+      presentation: (signal: AbortSignal) => presentations.open(opening, signal),
+      changed: () => this.#tell(id),
+    };
+    return new Session(id, request, openers, claim);
   }
 
   list(): Session[] {
@@ -97,9 +127,16 @@ export class SessionStore implements AsyncDisposable {
     await this.#options.presentations.settled();
   }
 
+  #tell(id: string): void {
+    const session = this.#sessions.get(id);
+    if (session) this.changes.tell(session);
+  }
+
   #end(session: Session): Promise<void> {
     this.#sessions.delete(session.id);
-    const closed = session[Symbol.asyncDispose]().finally(() => this.#closing.delete(closed));
+    const disposed = session[Symbol.asyncDispose]();
+    this.changes.tell(session);
+    const closed = disposed.finally(() => this.#closing.delete(closed));
     this.#closing.add(closed);
     return closed;
   }

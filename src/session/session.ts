@@ -3,6 +3,7 @@ import { waitFor } from '../lib/abort.ts';
 import type { Lease } from '../lib/shared.ts';
 import type { Presentation } from '../presentation/presentation.ts';
 import type { Source } from '../source/source.ts';
+import type { TorrentClaim } from '../torrent/claim.ts';
 import { SliceBook } from './slices.ts';
 
 export type SessionStatus = 'created' | 'metadata' | 'probing' | 'ready' | 'streaming' | 'error' | 'closed';
@@ -26,6 +27,8 @@ export interface SessionRequest {
 export interface SessionOpeners {
   readonly presentation: (signal: AbortSignal) => Promise<Lease<Presentation>>;
   readonly bytes: (signal: AbortSignal) => Promise<Source>;
+  /** The session's state is another one. */
+  readonly changed: () => void;
 }
 
 /**
@@ -37,6 +40,8 @@ export interface SessionOpeners {
 export class Session implements AsyncDisposable {
   readonly id: string;
   readonly request: SessionRequest;
+  /** Its share in a torrent, which it owns. */
+  readonly torrent: TorrentClaim | undefined;
   readonly createdAt = new Date();
   readonly slices = new SliceBook();
   /** Index among the audio tracks that the viewer chose; undefined for the container's default. */
@@ -59,8 +64,9 @@ export class Session implements AsyncDisposable {
   #lastUsed = performance.now();
   #requests = 0;
 
-  constructor(id: string, request: SessionRequest, openers: SessionOpeners) {
+  constructor(id: string, request: SessionRequest, openers: SessionOpeners, torrent?: TorrentClaim) {
     this.id = id;
+    this.torrent = torrent;
     this.request = request;
     this.position = request.startTime;
     this.#openers = openers;
@@ -68,8 +74,9 @@ export class Session implements AsyncDisposable {
 
   get status(): SessionStatus {
     if (this.#closed) return 'closed';
-    if (this.#failure) return 'error';
+    if (this.error) return 'error';
     if (this.#presentation) return this.#streamed ? 'streaming' : 'ready';
+    if (this.torrent && this.torrent.current?.content === undefined) return 'metadata';
     return this.#opening ? 'probing' : 'created';
   }
 
@@ -78,8 +85,10 @@ export class Session implements AsyncDisposable {
     return this.#presentation;
   }
 
+  /** Why the source is not open. That nobody told what is in a torrent is over when somebody does. */
   get error(): AppError | undefined {
-    return this.#failure;
+    const isOver = this.#failure?.code === 'torrent-no-metadata' && this.torrent?.current?.content !== undefined;
+    return isOver ? undefined : this.#failure;
   }
 
   /** What the viewer's quality allows: lines of the picture, or only what is not re-encoded. */
@@ -162,12 +171,17 @@ export class Session implements AsyncDisposable {
 
   /** A segment that starts at `position` seconds was served. */
   played(position: number): void {
-    this.#streamed = true;
     this.position = position;
+    if (this.#streamed) return;
+    this.#streamed = true;
+    this.#openers.changed();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    this.#closed ??= this.#close();
+    if (this.#closed === undefined) {
+      this.#closed = this.#close();
+      this.#openers.changed();
+    }
     return this.#closed;
   }
 
@@ -186,6 +200,8 @@ export class Session implements AsyncDisposable {
       this.#failure = toAppError(error);
       this.#opening = undefined;
       throw error;
+    } finally {
+      if (!this.#closed) this.#openers.changed();
     }
   }
 
@@ -195,6 +211,7 @@ export class Session implements AsyncDisposable {
     const lease = await opening?.catch(() => undefined);
     await Promise.allSettled(this.#works);
     this.#presentation = undefined;
-    await Promise.all([lease?.release(), ...[...this.#bytes].map((source) => this.closeBytes(source))]);
+    const claim = this.torrent?.[Symbol.asyncDispose]();
+    await Promise.all([claim, lease?.release(), ...[...this.#bytes].map((source) => this.closeBytes(source))]);
   }
 }

@@ -51,7 +51,7 @@ test('each kind of source', async () => {
     assert.equal(http.size, body.length);
     await assert.rejects(
       openSource(parseSource('magnet:?xt=urn:btih:x'), { signal, access: accessWith(anyAddress) }),
-      failsWith('source-unsupported', /Torrents are not supported yet/),
+      failsWith('source-unsupported', /A torrent is opened by its swarm/),
     );
   } finally {
     await rm(folder, { recursive: true });

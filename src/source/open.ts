@@ -30,7 +30,7 @@ export async function openSource(spec: SourceSpec, options: OpenSourceOptions): 
         ...options.http,
       });
     case 'torrent':
-      throw new AppError('source-unsupported', 'Torrents are not supported yet: give a file or an http(s) link.');
+      throw new AppError('source-unsupported', 'A torrent is opened by its swarm.');
   }
 }
 

@@ -60,6 +60,25 @@ export class SourcePolicy {
     };
   }
 
+  /**
+   * The guard of trackers. Their addresses stand in magnet links and .torrent files, which are other people's words: they may be private only where
+   * `allowPrivate` says so outright. A tracker's redirect is judged as its own address is.
+   */
+  trackerGuard(): AddressGuard {
+    const guardOf = (typed: URL): AddressGuard =>
+      sourceGuard({
+        network: this.#network,
+        typed,
+        allowPrivate: this.#options.allowPrivate ?? false,
+        isOwn: (host, port) => this.#isOwn(host, port),
+      });
+    return {
+      lookup: this.#network.lookup,
+      checkUrl: (url) => guardOf(url).checkUrl(url),
+      checkAddress: (origin, address) => guardOf(origin).checkAddress(origin, address),
+    };
+  }
+
   #isOwn(host: string, port: number): boolean {
     const { ownPort, ownNames } = this.#options;
     if (ownNames.some((own) => own.host === host && (own.port ?? ownPort()) === port)) return true;

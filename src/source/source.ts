@@ -24,6 +24,14 @@ export interface Source extends AsyncDisposable {
    * @throws AppError `source-*`; the signal's reason when it aborts (only this wait ends, not work that others share).
    */
   read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array>;
+  /** Bytes come slowly, at about the rate at which they are played: whoever asks for little gets it sooner. */
+  readonly isScarce?: true;
+  /**
+   * Where what can be had soonest ends: a reader who sends bytes on as they come reads up to there. After `offset`, at most `size`. Absent: it makes no difference.
+   */
+  boundaryAfter?(offset: number): number;
+  /** Tells how fast the content plays, so that enough of it is fetched ahead. */
+  expectRate?(bytesPerSecond: number): void;
   /** Hands a result of `read` back for reuse, once nothing refers to it. Optional for the caller, harmless for foreign arrays. */
   recycle(bytes: Uint8Array): void;
 }

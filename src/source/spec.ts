@@ -5,11 +5,14 @@ import { AppError } from '../errors.ts';
 /** What a client may call the kind of its source; `local` is an alias of `file`. */
 export type SourceKindName = 'http' | 'file' | 'local' | 'torrent';
 
-/** Where a source is, before it is opened. `reference` of a torrent: magnet URI, infohash, or path or URL of a .torrent. */
+/**
+ * Where a source is, before it is opened. `reference` of a torrent: magnet URI, infohash, or path or URL of a .torrent; `document`: the .torrent file itself,
+ * which the client has sent.
+ */
 export type SourceSpec =
   | { readonly kind: 'file'; readonly path: string }
   | { readonly kind: 'http'; readonly url: URL }
-  | { readonly kind: 'torrent'; readonly reference: string };
+  | { readonly kind: 'torrent'; readonly reference: string; readonly document?: Uint8Array };
 
 const MAX_LENGTH = 16_384;
 const INFOHASH = /^(?:[0-9a-f]{40}|[a-z2-7]{32})$/i;

@@ -7,6 +7,7 @@
  */
 import type { Cut, Packet, PacketBatch } from '../types.ts';
 import { upperBound } from './cluster-map.ts';
+import { isFar } from './far.ts';
 import { Feed } from './feed.ts';
 import type { MatroskaFile, OpenTrack } from './file.ts';
 import { locate, tooLarge } from './locate.ts';
@@ -68,7 +69,7 @@ export class Collector {
 }
 
 /**
- * A walker at the cut's first key frame itself, for a local source whose cue lies deep in a large cluster: what precedes it need not be read.
+ * A walker at the cut's first key frame itself, for a source whose bytes are scarce or near and whose cue lies deep in a large cluster: what precedes it need not be read.
  * Undefined when the cue does not hold, or it isn't worth it.
  */
 async function jumpToKey(
@@ -80,7 +81,7 @@ async function jumpToKey(
   feed: Feed,
 ): Promise<BlockWalker | undefined> {
   const relative = index.relatives[fromKey] ?? 0;
-  if (file.source.latency === 'remote' || relative < WORTH_JUMPING || fromKey <= 0) return undefined;
+  if (isFar(file.source) || relative < WORTH_JUMPING || fromKey <= 0) return undefined;
   const walker = new BlockWalker(plan.start, file.layout.end, plan.limit);
   if (!(await feed.fill(walker, CLUSTER_HEAD)) || !walker.enterCluster(relative)) return undefined;
   feed.plannedEnd = plan.start + plan.length;
@@ -193,7 +194,7 @@ export async function lowestLeading(
     const result = walker.next();
     if (result === NEED) {
       // Over HTTP what was read for the cut has to do.
-      if (file.source.latency === 'remote' || walker.pos >= stop || !(await feed.fill(walker, LEAD_STEP))) break;
+      if (isFar(file.source) || walker.pos >= stop || !(await feed.fill(walker, LEAD_STEP))) break;
       continue;
     }
     if (result !== BLOCK) break;

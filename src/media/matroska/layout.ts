@@ -3,6 +3,7 @@ import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
 import type { Attachment } from '../types.ts';
 import { copyOf, ElementCursor } from './ebml.ts';
+import { isFar } from './far.ts';
 import { ID, isTopLevel } from './ids.ts';
 import {
   parseAttachment,
@@ -65,7 +66,7 @@ export class LayoutReader {
 
   constructor(source: Source, signal: AbortSignal) {
     this.#source = source;
-    this.window = new Window(source, signal, source.latency === 'remote' ? REMOTE_HEAD : LOCAL_HEAD);
+    this.window = new Window(source, signal, isFar(source) ? REMOTE_HEAD : LOCAL_HEAD);
     this.layout = {
       container: 'matroska',
       base: 0,

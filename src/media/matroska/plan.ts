@@ -1,5 +1,6 @@
 /** Which bytes a cut lies in. Pure arithmetic on the index: the same for the video and the audio of one cut. */
 import type { CueIndex } from './cues.ts';
+import { isFar } from './far.ts';
 import type { MatroskaFile } from './file.ts';
 import { LOOK_AHEAD } from './walker.ts';
 
@@ -32,7 +33,7 @@ export function slackOf(file: MatroskaFile): number {
 
 /** What is asked for when the planned bytes did not suffice. */
 export function stepOf(file: MatroskaFile): number {
-  return file.source.latency === 'remote' ? slackOf(file) : LOCAL_SLACK;
+  return isFar(file.source) ? slackOf(file) : LOCAL_SLACK;
 }
 
 /** @param fromKey inclusive, @param toKey exclusive: positions in the index, `ticks.length` for the end. */
@@ -47,7 +48,7 @@ export function planCut(file: MatroskaFile, index: TimedIndex, fromKey: number, 
     return { start, boundary, length, limit: boundary };
   }
   const boundary = Math.max(start, (index.clusters[toKey] ?? start) + (index.relatives[toKey] ?? 0));
-  const slack = source.latency === 'remote' ? slackOf(file) : LOCAL_SLACK;
+  const slack = isFar(source) ? slackOf(file) : LOCAL_SLACK;
   const length = Math.min(boundary + slack, layout.end) - start;
   return { start, boundary, length, limit: layout.end };
 }

@@ -1,0 +1,155 @@
+/** Announcing over HTTP (BEP 3, compact answers of BEP 23 and BEP 7), through the one transport that judges addresses. */
+import { AppError } from '../../errors.ts';
+import type { AddressGuard } from '../../source/guard.ts';
+import { HttpTransport } from '../../source/http-transport.ts';
+import { defaultTuning } from '../../source/http-tuning.ts';
+import { type Bencoded, BencodeError, bytesField, decode, integerField, listField } from '../bencode.ts';
+import type { PeerAddress } from '../protocol.ts';
+import { compactPeers, isLocal, usablePeers } from './compact.ts';
+import { type Announced, type Announcement, PEERS_WANTED, TrackerError } from './tracker.ts';
+
+const LARGEST_ANSWER = 512 * 1024;
+const MOST_PEERS = 1_000;
+const TIMES = { headTimeout: 15_000, stallTimeout: 10_000 };
+const MOST_REDIRECTS = 4;
+
+/** @throws TrackerError; the signal's reason. */
+export async function announceHttp(
+  tracker: string,
+  announcement: Announcement,
+  guard: AddressGuard,
+  signal: AbortSignal,
+): Promise<Announced> {
+  const transport = new HttpTransport(guard, { ...defaultTuning, ...TIMES, connections: 1 });
+  try {
+    const url = new URL(announceUrl(tracker, announcement));
+    return readAnswer(
+      await fetchFollowing(transport, url, guard, signal),
+      isLocal(url.hostname.replace(/^\[|\]$/g, '')),
+    );
+  } catch (error) {
+    if (signal.aborted || error instanceof TrackerError) throw error;
+    throw new TrackerError(error instanceof AppError ? error.detail : `cannot be reached (${wordsOf(error)})`, {
+      cause: error,
+    });
+  } finally {
+    await transport.dispose();
+  }
+}
+
+function wordsOf(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  return typeof code === 'string' ? code : error instanceof Error ? error.message : 'no reason given';
+}
+
+function announceUrl(tracker: string, announcement: Announcement): string {
+  const { infoHash, peerId, port, event, uploaded, downloaded, left } = announcement;
+  const fields = [
+    `info_hash=${percentEncoded(Buffer.from(infoHash, 'hex'))}`,
+    `peer_id=${percentEncoded(peerId)}`,
+    // Nobody is told to call at port 0, which some trackers refuse: 1 is where nobody listens.
+    `port=${port || 1}`,
+    `uploaded=${uploaded}`,
+    `downloaded=${downloaded}`,
+    `left=${left}`,
+    `numwant=${event === 'stopped' ? 0 : PEERS_WANTED}`,
+    'compact=1',
+    'supportcrypto=1',
+    ...(event === undefined ? [] : [`event=${event}`]),
+  ];
+  return `${tracker}${tracker.includes('?') ? '&' : '?'}${fields.join('&')}`;
+}
+
+function percentEncoded(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
+}
+
+async function fetchFollowing(
+  transport: HttpTransport,
+  first: URL,
+  guard: AddressGuard,
+  signal: AbortSignal,
+): Promise<Uint8Array> {
+  let url = first;
+  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
+    guard.checkUrl(url);
+    const { status, location, body } = await fetchOnce(transport, url, signal);
+    if (status < 300 || status >= 400 || location === undefined) {
+      // Trackers tell why they refuse in the body, whatever the status.
+      if (status === 200 || body[0] === 0x64) return body;
+      throw new TrackerError(`answered with status ${status}`);
+    }
+    const next = URL.parse(location, url);
+    if (next === null) break;
+    url = next;
+  }
+  throw new TrackerError('redirects without end');
+}
+
+async function fetchOnce(
+  transport: HttpTransport,
+  url: URL,
+  signal: AbortSignal,
+): Promise<{ status: number; location: string | undefined; body: Uint8Array }> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  let status = 0;
+  let location: string | undefined;
+  const headers = { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'raffi-server' };
+  const take = (chunk: Uint8Array): boolean => {
+    length += chunk.length;
+    if (length > LARGEST_ANSWER) throw new TrackerError(`answered with more than ${LARGEST_ANSWER} bytes`);
+    chunks.push(chunk);
+    return true;
+  };
+  await transport.exchange(
+    { method: 'GET', url, headers, ...TIMES },
+    (head) => {
+      status = head.status;
+      const value = head.headers.location;
+      location = Array.isArray(value) ? value[0] : value;
+      return take;
+    },
+    signal,
+  );
+  return { status, location, body: Buffer.concat(chunks) };
+}
+
+/** @throws TrackerError. */
+export function readAnswer(bytes: Uint8Array, fromLocal: boolean): Announced {
+  let answer: Bencoded;
+  try {
+    answer = decode(bytes);
+  } catch (error) {
+    if (!(error instanceof BencodeError)) throw error;
+    throw new TrackerError('answered with what is not bencoded', { cause: error });
+  }
+  const failure = bytesField(answer, 'failure reason');
+  if (failure)
+    throw new TrackerError(
+      `refused: ${Buffer.from(failure)
+        .toString('utf8')
+        .slice(0, 200)
+        .replace(/\p{Cc}/gu, ' ')}`,
+    );
+  const compact = bytesField(answer, 'peers');
+  const compact6 = bytesField(answer, 'peers6');
+  const peers = [
+    ...(compact ? compactPeers(compact, 4) : (listField(answer, 'peers') ?? []).flatMap(listedPeer)),
+    ...(compact6 ? compactPeers(compact6, 6) : []),
+  ];
+  const interval = integerField(answer, 'interval');
+  const minInterval = integerField(answer, 'min interval');
+  return {
+    peers: usablePeers(peers.slice(0, MOST_PEERS), fromLocal),
+    ...(interval === undefined ? {} : { interval }),
+    ...(minInterval === undefined ? {} : { minInterval }),
+  };
+}
+
+function listedPeer(entry: Bencoded): PeerAddress[] {
+  const host = bytesField(entry, 'ip');
+  const port = integerField(entry, 'port');
+  if (host === undefined || port === undefined) return [];
+  return [{ host: Buffer.from(host).toString('latin1'), port }];
+}

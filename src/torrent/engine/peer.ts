@@ -1,0 +1,267 @@
+/**
+ * One peer after its handshake: what both sides have said, what we have asked for, what it wants of us. What it says comes
+ * in through peer-messages.ts.
+ *
+ * Invariant: `asked` holds the blocks that were requested and neither arrived, were rejected nor cancelled: key ->
+ * time of asking, oldest first. `receiving` is set while a block's payload arrives that somebody wants.
+ */
+import type { PeerAddress } from '../protocol.ts';
+import type { ActivePiece } from './active-piece.ts';
+import { BitField } from './bit-field.ts';
+import { clock } from './clock.ts';
+import type { Link } from './handshake.ts';
+import type { KnownPeer } from './peer-book.ts';
+import { Outbox } from './wire/outbox.ts';
+import { BLOCK, MESSAGE, WireError } from './wire/reader.ts';
+
+/** A block that the peer wants of us. */
+export interface WantedBlock {
+  readonly piece: number;
+  readonly begin: number;
+  readonly length: number;
+}
+
+/** Seconds of a peer's own rate that are asked for ahead: more for those who answer in bursts, and run dry in between. */
+const LEAST_DEPTH = 0.2;
+const MOST_DEPTH = 2;
+const FEWEST_REQUESTS = 3;
+const FIRST_REQUESTS = 4;
+/** What clients commonly allow, unless they say otherwise (BEP 10 `reqq`). */
+const COMMON_QUEUE = 250;
+const MOST_QUEUE = 500;
+const UNPROVEN_SECONDS = 0.3;
+const KEEP_ALIVE_MS = 110_000;
+/** Blocks that nobody asked for, and that a peer may send all the same before it is thrown out. */
+const TOLERATED = 8;
+const MOST_EARLY_HAVES = 4096;
+
+export class Peer {
+  readonly link: Link;
+  readonly known: KnownPeer;
+  readonly outgoing: boolean;
+  readonly out = new Outbox();
+  readonly since = clock.now;
+  readonly asked = new Map<number, number>();
+  readonly allowedFast = new Set<number>();
+  receiving: ActivePiece | undefined;
+  receivingBlock = 0;
+  /** The piece that it is at work on. */
+  current: ActivePiece | undefined;
+
+  /** Whether the peer chokes us, and is interested in us. */
+  choking = true;
+  interested = false;
+  amChoking = true;
+  amInterested = false;
+  /** What it has; undefined before the metadata is known. */
+  have: BitField | undefined;
+  readonly #early = { all: false, bits: undefined as Uint8Array | undefined, pieces: new Set<number>() };
+  /** Ids that the peer gave to extensions (BEP 10); 0: none. */
+  metadataId = 0;
+  pexId = 0;
+  dontHaveId = 0;
+  metadataSize = 0;
+  listenPort = 0;
+
+  #late = TOLERATED;
+  #mostRequests = COMMON_QUEUE;
+  #pipeline = FIRST_REQUESTS;
+  #slowStart = true;
+  /** Seconds. */
+  #depth = LEAST_DEPTH;
+  /** Everything that was asked for has come, and more could have been asked for before. */
+  #ranDry = false;
+  /** Bytes of payload per second, from and to the peer. */
+  rate = 0;
+  uploadRate = 0;
+  downloaded = 0;
+  #received = 0;
+  #sent = 0;
+  lastReceived = clock.now;
+  lastSent = clock.now;
+  /** Since when the peer owes us an answer to a request. */
+  waitingSince = 0;
+  /** What it wants of us, in order, and whether one of them is being read. */
+  readonly wanted: WantedBlock[] = [];
+  serving = false;
+  gone = false;
+  /** Requests that it refused although it didn't choke us. */
+  rejections = 0;
+  /** The rest of the block that is arriving is thrown away. */
+  dropSink: () => void = () => {};
+  #flushing = false;
+
+  constructor(link: Link, known: KnownPeer, outgoing: boolean) {
+    this.link = link;
+    this.known = known;
+    this.outgoing = outgoing;
+  }
+
+  get address(): PeerAddress {
+    return this.link.transport.remote;
+  }
+
+  get seed(): boolean {
+    return this.have?.full ?? this.#early.all;
+  }
+
+  /** Sends what lies in `out` when the present event is over, together with what is added until then. */
+  flushLater(): void {
+    if (this.#flushing || this.gone) return;
+    this.#flushing = true;
+    queueMicrotask(() => {
+      this.#flushing = false;
+      if (!this.out.empty) this.sendNow(this.out.take());
+    });
+  }
+
+  /** @param bytes are the peer's from now on. */
+  sendNow(bytes: Buffer): void {
+    if (this.gone) return;
+    this.lastSent = clock.now;
+    this.link.encrypt?.apply(bytes, 0, bytes.length);
+    this.link.transport.write(bytes);
+  }
+
+  /** How many more blocks may be asked for now. */
+  get room(): number {
+    return Math.min(this.#pipeline, this.#mostRequests) - this.asked.size;
+  }
+
+  /** Whether it is worth a write to ask for more: a quarter of what may be asked, so that many requests travel together. */
+  get hungry(): boolean {
+    const { room } = this;
+    return room > 0 && (room * 4 >= this.#pipeline || room >= 16);
+  }
+
+  /** Seconds until a block that is asked for now will have come. A peer that has sent nothing yet is given little credit. */
+  get queueSeconds(): number {
+    if (this.downloaded === 0) return UNPROVEN_SECONDS;
+    return ((this.asked.size + 1) * BLOCK) / Math.max(this.rate, 1024);
+  }
+
+  ask(key: number, piece: number, begin: number, length: number): void {
+    if (this.asked.size === 0) this.waitingSince = clock.now;
+    this.asked.set(key, clock.now);
+    this.out.block(MESSAGE.request, piece, begin, length);
+    this.flushLater();
+  }
+
+  cancel(key: number, piece: number, begin: number, length: number): void {
+    if (!this.asked.delete(key)) return;
+    this.#late += 1;
+    this.out.block(MESSAGE.cancel, piece, begin, length);
+    this.flushLater();
+  }
+
+  /** A block came, or will not. @returns whether it was asked for. */
+  answered(key: number): boolean {
+    this.waitingSince = clock.now;
+    const wasAsked = this.asked.delete(key);
+    if (this.asked.size === 0) this.#ranDry = true;
+    return wasAsked;
+  }
+
+  /** The peer forgets our requests; some may be on their way. @returns the keys. */
+  forgetAsked(): number[] {
+    const keys = [...this.asked.keys()];
+    this.#late += keys.length;
+    this.asked.clear();
+    return keys;
+  }
+
+  /** A block that is not asked for (any more) came. @throws WireError when there are too many. */
+  tolerate(): void {
+    this.#late -= 1;
+    if (this.#late < 0) throw new WireError('blocks that nobody asked for');
+  }
+
+  /** The peer's `reqq` (BEP 10). */
+  limitRequests(most: number): void {
+    this.#mostRequests = Math.max(FEWEST_REQUESTS, Math.min(most, MOST_QUEUE));
+  }
+
+  /** Payload of a block came, whoever wanted it. */
+  counted(bytes: number): void {
+    this.#received += bytes;
+    this.downloaded += bytes;
+    if (this.#slowStart) this.#pipeline += 1;
+  }
+
+  sent(bytes: number): void {
+    this.#sent += bytes;
+  }
+
+  /** Once every `seconds`: rates, and how deep to ask. */
+  measure(seconds: number): void {
+    const now = this.#received / seconds;
+    if (this.asked.size > 0 || this.#received > 0) {
+      const grown = now > this.rate * 1.15;
+      this.#depth = this.#ranDry ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(LEAST_DEPTH, this.#depth * 0.97);
+      this.#ranDry = false;
+      this.rate = this.rate === 0 ? now : this.rate * 0.6 + now * 0.4;
+      // A burst in one interval is no reason to ask for more; a beginning is.
+      const base = this.#slowStart ? Math.max(this.rate, now) : this.rate;
+      const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((base * this.#depth) / BLOCK));
+      if (this.#slowStart && !grown && this.#pipeline > wanted) this.#slowStart = false;
+      if (!this.#slowStart) this.#pipeline = wanted;
+    }
+    this.uploadRate = this.uploadRate * 0.6 + (this.#sent / seconds) * 0.4;
+    this.#received = 0;
+    this.#sent = 0;
+    if (clock.now - this.lastSent > KEEP_ALIVE_MS) {
+      this.out.keepAlive();
+      this.flushLater();
+    }
+  }
+
+  setChoking(choke: boolean): void {
+    if (this.amChoking === choke) return;
+    this.amChoking = choke;
+    this.out.plain(choke ? MESSAGE.choke : MESSAGE.unchoke);
+    this.flushLater();
+  }
+
+  setInterested(interested: boolean): void {
+    if (this.amInterested === interested) return;
+    this.amInterested = interested;
+    this.out.plain(interested ? MESSAGE.interested : MESSAGE.notInterested);
+    this.flushLater();
+  }
+
+  /** Whether it would answer a request for this piece. */
+  offers(piece: number): boolean {
+    return this.have!.has(piece) && (!this.choking || this.allowedFast.has(piece));
+  }
+
+  // What it has, before the metadata tells how many pieces there are
+
+  earlyAll(): void {
+    this.#early.all = true;
+  }
+
+  earlyBits(bits: Uint8Array): void {
+    this.#early.bits = Uint8Array.from(bits);
+  }
+
+  earlyPiece(piece: number): void {
+    if (this.#early.pieces.size >= MOST_EARLY_HAVES) throw new WireError('too many pieces before the metadata');
+    this.#early.pieces.add(piece);
+  }
+
+  /** The number of pieces is known: what was said before counts now. @returns false when it was wrong. */
+  adopt(pieceCount: number): boolean {
+    const { all, bits, pieces } = this.#early;
+    const have = bits === undefined ? new BitField(pieceCount) : BitField.from(bits, pieceCount);
+    if (have === undefined) return false;
+    if (all) have.fill();
+    for (const piece of pieces) {
+      if (piece >= pieceCount) return false;
+      have.set(piece);
+    }
+    pieces.clear();
+    this.#early.bits = undefined;
+    this.have = have;
+    return true;
+  }
+}

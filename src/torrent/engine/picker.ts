@@ -1,0 +1,246 @@
+/**
+ * Which block to ask a peer for next. In this order: what a read waits for; the windows ahead of the playheads, in turn;
+ * the index; the rest. Within a rank a peer goes on with the piece that it is at; one that is fast enough to make a
+ * piece alone begins its own; others join the first that has free blocks. With nothing free, it takes over from
+ * slower peers: blocks that a read waits for are asked twice.
+ */
+import { ActivePiece } from './active-piece.ts';
+import type { BitField } from './bit-field.ts';
+import { clock } from './clock.ts';
+import { type Lane, Lanes, RANK } from './lanes.ts';
+import type { Layout } from './layout.ts';
+import type { Peer } from './peer.ts';
+import { SLAB, type SlabPool } from './slab-pool.ts';
+import { BLOCK } from './wire/reader.ts';
+
+/** A peer that makes a piece in less time gets pieces of its own. */
+const OWN_PIECE_SECONDS = 1;
+/** How much slower a peer must be for its blocks to be taken from it: first those of the very slow, then of the slow. */
+const STEAL_RATIOS = [10, 3];
+/** When a look for blocks to take over found nothing, it is not repeated before. */
+const STEAL_PAUSE_MS = 50;
+
+interface PickerOwner {
+  /** A piece that is being made now; the owner fills in padding. */
+  activated(piece: ActivePiece): void;
+  /** Memory is short: pieces that nobody wants any more may go. */
+  reclaim(): void;
+}
+
+export class Picker {
+  readonly lanes: Lanes;
+  /** The pieces in the making, by number and in the order of their beginning. */
+  readonly active: (ActivePiece | undefined)[];
+  readonly making = new Set<ActivePiece>();
+  readonly #layout: Layout;
+  readonly #have: BitField;
+  readonly #pool: SlabPool;
+  readonly #availability: Uint16Array;
+  readonly #owner: PickerOwner;
+  readonly #slab: number;
+  readonly #stride: number;
+  /** There was no memory for another piece. */
+  #short = false;
+  readonly #stealAgain = new WeakMap<Peer, number>();
+
+  constructor(layout: Layout, have: BitField, pool: SlabPool, availability: Uint16Array, owner: PickerOwner) {
+    this.lanes = new Lanes(layout);
+    this.active = new Array<ActivePiece | undefined>(layout.pieceCount).fill(undefined);
+    this.#layout = layout;
+    this.#have = have;
+    this.#pool = pool;
+    this.#availability = availability;
+    this.#owner = owner;
+    this.#slab = Math.min(SLAB, layout.pieceLength);
+    this.#stride = Math.ceil(layout.pieceLength / BLOCK);
+  }
+
+  keyOf(piece: number, block: number): number {
+    return piece * this.#stride + block;
+  }
+
+  pieceOf(key: number): number {
+    return Math.floor(key / this.#stride);
+  }
+
+  blockOf(key: number): number {
+    return key % this.#stride;
+  }
+
+  /** The piece is had, or given up. */
+  finished(piece: ActivePiece): void {
+    if (this.active[piece.index] === piece) this.active[piece.index] = undefined;
+    this.making.delete(piece);
+  }
+
+  /** Asks the peer for as much as it may be asked for now, at most `most` blocks. @returns how many. */
+  fill(peer: Peer, most: number): number {
+    let left = Math.min(peer.room, most);
+    const all = left;
+    while (left > 0) {
+      const piece = this.#choose(peer);
+      // Without memory there is work enough under way: nothing to take from others.
+      if (piece === undefined && this.#short) break;
+      const asked = piece === undefined ? this.#takeOver(peer, left) : this.#askFrom(piece, peer, left);
+      if (asked === 0) break;
+      left -= asked;
+    }
+    return all - left;
+  }
+
+  #askFrom(piece: ActivePiece, peer: Peer, most: number): number {
+    const rank = this.lanes.rankOf[piece.index];
+    peer.current = piece;
+    let asked = 0;
+    while (asked < most) {
+      const block = piece.nextFree(rank === RANK.waiting);
+      if (block < 0) break;
+      this.#ask(piece, block, peer);
+      asked += 1;
+    }
+    return asked;
+  }
+
+  #ask(piece: ActivePiece, block: number, peer: Peer): void {
+    piece.ask(block, peer);
+    peer.ask(this.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
+  }
+
+  #choose(peer: Peer): ActivePiece | undefined {
+    this.#short = false;
+    this.lanes.refreshRest(clock.now, this.#availability, (piece) => !this.#have.has(piece));
+    for (let rank = RANK.waiting as number; rank <= RANK.rest; rank += 1) {
+      const lanes = this.lanes.byRank[rank]!;
+      if (lanes.length === 0) continue;
+      const urgent = rank === RANK.waiting;
+      const { current } = peer;
+      if (
+        current !== undefined &&
+        this.lanes.rankOf[current.index] === rank &&
+        this.active[current.index] === current &&
+        peer.offers(current.index) &&
+        this.#mayJoin(current, peer) &&
+        current.nextFree(urgent) >= 0
+      )
+        return current;
+      const found = this.#chooseFrom(lanes, rank, peer);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #chooseFrom(lanes: readonly Lane[], rank: number, peer: Peer): ActivePiece | undefined {
+    const turn = this.lanes.turn[rank]!;
+    for (let step = 0; step < lanes.length; step += 1) {
+      const at = (turn + step) % lanes.length;
+      const found = this.#find(lanes[at]!, rank, peer);
+      if (found === undefined) continue;
+      this.lanes.turn[rank] = at + 1;
+      return found;
+    }
+    return undefined;
+  }
+
+  /** The first piece of a lane that this peer can go to work on. */
+  #find(lane: Lane, rank: number, peer: Peer): ActivePiece | undefined {
+    this.#advance(lane);
+    const urgent = rank === RANK.waiting;
+    const alone = !urgent && peer.rate * OWN_PIECE_SECONDS >= this.#layout.pieceLength;
+    let second: ActivePiece | undefined;
+    for (let at = lane.cursor; at < lane.pieces.length; at += 1) {
+      const index = lane.pieces[at]!;
+      if (this.#have.has(index) || !peer.offers(index)) continue;
+      const piece = this.active[index];
+      if (piece === undefined) {
+        const begun = this.#begin(index, urgent);
+        if (this.#short) return second ?? this.#joinAny(rank, peer);
+        if (begun === undefined || begun.free === 0) continue;
+        if (alone) begun.owner = peer;
+        if (peer.known.suspected) begun.solo = peer;
+        return begun;
+      }
+      if (piece.free === 0 || !this.#mayJoin(piece, peer) || piece.nextFree(urgent) < 0) continue;
+      if (!alone || piece.owner === undefined || piece.owner === peer || piece.owner.gone) return piece;
+      second ??= piece;
+    }
+    return second;
+  }
+
+  /** No piece can be begun now: one of those in the making. */
+  #joinAny(rank: number, peer: Peer): ActivePiece | undefined {
+    for (const piece of this.making) {
+      if (this.lanes.rankOf[piece.index] !== rank || piece.free === 0 || !peer.offers(piece.index)) continue;
+      if (this.#mayJoin(piece, peer) && piece.nextFree(rank === RANK.waiting) >= 0) return piece;
+    }
+    return undefined;
+  }
+
+  #advance(lane: Lane): void {
+    while (lane.cursor < lane.pieces.length) {
+      const index = lane.pieces[lane.cursor]!;
+      if (!this.#have.has(index) && this.active[index]?.free !== 0) return;
+      lane.cursor += 1;
+    }
+  }
+
+  #begin(index: number, urgent: boolean): ActivePiece | undefined {
+    if (!this.#pool.hasRoom(this.#slab, urgent)) this.#owner.reclaim();
+    this.#short = !this.#pool.hasRoom(this.#slab, urgent);
+    if (this.#short) return undefined;
+    const piece = new ActivePiece(index, this.#layout.lengthOf(index), this.#layout.pieceLength, this.#pool);
+    this.active[index] = piece;
+    this.making.add(piece);
+    this.#owner.activated(piece);
+    return piece;
+  }
+
+  /** Those under suspicion work alone, and what must be made by one peer is. */
+  #mayJoin(piece: ActivePiece, peer: Peer): boolean {
+    if (piece.solo === peer) return true;
+    if (piece.solo !== undefined) return false;
+    if (!piece.needsSolo && !peer.known.suspected) return true;
+    if (!piece.untouched) return false;
+    piece.solo = peer;
+    return true;
+  }
+
+  /** Nothing is free: blocks that others are late with. */
+  #takeOver(peer: Peer, most: number): number {
+    if ((this.#stealAgain.get(peer) ?? 0) > clock.now) return 0;
+    let asked = 0;
+    for (const ratio of STEAL_RATIOS) {
+      for (let rank = RANK.waiting as number; rank <= RANK.rest && asked < most; rank += 1)
+        for (const piece of this.making) {
+          if (this.lanes.rankOf[piece.index] !== rank || piece.complete || asked >= most) continue;
+          if (piece.solo === undefined && !peer.known.suspected && peer.offers(piece.index))
+            asked += this.#takeFrom(piece, peer, rank, ratio, most - asked);
+        }
+      if (asked > 0) return asked;
+    }
+    this.#stealAgain.set(peer, clock.now + STEAL_PAUSE_MS);
+    return 0;
+  }
+
+  #takeFrom(piece: ActivePiece, peer: Peer, rank: number, ratio: number, most: number): number {
+    let taken = 0;
+    for (let block = 0; block < piece.blocks && taken < most; block += 1) {
+      const other = piece.askedOf(block);
+      if (other === undefined || other === peer || piece.secondOf(block) !== undefined) continue;
+      const key = this.keyOf(piece.index, block);
+      const age = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
+      const expected = other.queueSeconds;
+      const receiving = other.receiving === piece && other.receivingBlock === block;
+      if (rank === RANK.waiting) {
+        const left = Math.max(expected - age, age / 10);
+        if (age < 1.5 * expected + 0.1 && peer.queueSeconds * 1.3 + 0.02 > left) continue;
+      } else if (age < 3 * expected + 1) {
+        if (receiving || peer.rate < other.rate * ratio) continue;
+        piece.unask(block, other);
+        other.cancel(key, piece.index, block * BLOCK, piece.blockLength(block));
+      }
+      this.#ask(piece, block, peer);
+      taken += 1;
+    }
+    return taken;
+  }
+}

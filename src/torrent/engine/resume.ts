@@ -1,0 +1,126 @@
+/**
+ * What of a torrent outlives a run (`keep`): `metadata`, the info dictionary, and `resume`, the bit field with size and time of each
+ * chunk file at the moment of writing. A chunk that has not changed since is believed; every other one is hashed again.
+ */
+import { open, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { BitField } from './bit-field.ts';
+import { chunkFile } from './chunks.ts';
+import { type Layout, sha1 } from './layout.ts';
+import { MAX_METADATA } from './metadata-fetch.ts';
+
+interface Saved {
+  readonly version: 1;
+  /** Base64. */
+  readonly have: string;
+  /** Chunk number -> size and modification time in milliseconds. */
+  readonly chunks: Record<string, readonly [size: number, mtimeMs: number]>;
+}
+
+export interface Resumed {
+  readonly have: BitField;
+  /** Pieces that were had, in chunks that have changed since. */
+  readonly doubtful: readonly number[];
+}
+
+/** The info dictionary that an earlier run left; undefined when there is none, or it is another's. */
+export async function readMetadata(directory: string, infoHash: Buffer): Promise<Buffer | undefined> {
+  const path = join(directory, 'metadata');
+  try {
+    const { size } = await stat(path);
+    if (size > MAX_METADATA) return undefined;
+    const info = await readFile(path);
+    return sha1(info).equals(infoHash) ? info : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+export function writeMetadata(directory: string, info: Uint8Array): Promise<void> {
+  return replace(join(directory, 'metadata'), info);
+}
+
+/** A file is there whole or not at all. */
+async function replace(path: string, bytes: Uint8Array | string): Promise<void> {
+  await writeFile(`${path}.new`, bytes);
+  await rename(`${path}.new`, path);
+}
+
+export const nothingHad = (layout: Layout): Resumed => ({ have: new BitField(layout.pieceCount), doubtful: [] });
+
+/** Nothing had, when there is nothing that can be believed. */
+export async function readResume(directory: string, layout: Layout): Promise<Resumed> {
+  const have = new BitField(layout.pieceCount);
+  const doubtful: number[] = [];
+  const saved = await readSaved(directory);
+  const before = saved && BitField.from(Buffer.from(saved.have, 'base64'), layout.pieceCount);
+  if (saved === undefined || before === undefined) return { have, doubtful };
+  for (let chunk = 0; chunk * layout.piecesPerChunk < layout.pieceCount; chunk += 1) {
+    const believed = await unchanged(directory, chunk, saved.chunks[chunk]);
+    const end = Math.min(layout.pieceCount, (chunk + 1) * layout.piecesPerChunk);
+    for (let piece = chunk * layout.piecesPerChunk; piece < end; piece += 1) {
+      if (!before.has(piece)) continue;
+      if (believed) have.set(piece);
+      else doubtful.push(piece);
+    }
+  }
+  return { have, doubtful };
+}
+
+async function readSaved(directory: string): Promise<Saved | undefined> {
+  try {
+    const saved: unknown = JSON.parse(await readFile(join(directory, 'resume'), 'utf8'));
+    return isSaved(saved) ? saved : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function isSaved(value: unknown): value is Saved {
+  if (typeof value !== 'object' || value === null || !('version' in value && 'have' in value && 'chunks' in value))
+    return false;
+  return (
+    value.version === 1 && typeof value.have === 'string' && typeof value.chunks === 'object' && value.chunks !== null
+  );
+}
+
+async function unchanged(directory: string, chunk: number, saved: unknown): Promise<boolean> {
+  if (!Array.isArray(saved)) return false;
+  const now = await shapeOf(directory, chunk);
+  return now !== undefined && now[0] === saved[0] && now[1] === saved[1];
+}
+
+async function shapeOf(directory: string, chunk: number): Promise<[number, number] | undefined> {
+  try {
+    const { size, mtimeMs } = await stat(chunkFile(directory, chunk));
+    return [size, mtimeMs];
+  } catch {
+    return undefined;
+  }
+}
+
+/** To be called when nothing is being written to the chunks, or with a bit field that what is being written is not yet in. */
+export async function writeResume(directory: string, layout: Layout, have: BitField): Promise<void> {
+  const bytes = Buffer.from(have.bytes);
+  const chunks: Record<string, [number, number]> = {};
+  for (let chunk = 0; chunk * layout.piecesPerChunk < layout.pieceCount; chunk += 1) {
+    const shape = await shapeOf(directory, chunk);
+    if (shape !== undefined) chunks[chunk] = shape;
+  }
+  const saved: Saved = { version: 1, have: bytes.toString('base64'), chunks };
+  await replace(join(directory, 'resume'), JSON.stringify(saved));
+}
+
+/** Whether a piece on the disk has its hash; false when it can't be read. */
+export async function hashMatches(directory: string, layout: Layout, piece: number): Promise<boolean> {
+  const bytes = Buffer.allocUnsafe(layout.lengthOf(piece));
+  const start = piece * layout.pieceLength;
+  const chunk = Math.floor(start / layout.chunkLength);
+  try {
+    await using file = await open(chunkFile(directory, chunk), 'r');
+    const { bytesRead } = await file.read(bytes, 0, bytes.length, start - chunk * layout.chunkLength);
+    return bytesRead === bytes.length && sha1(bytes).equals(layout.hashes.subarray(piece * 20, piece * 20 + 20));
+  } catch {
+    return false;
+  }
+}

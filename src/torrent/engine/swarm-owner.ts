@@ -1,0 +1,23 @@
+/** What the engine shares among its torrents. */
+import type { EngineEvent } from '../protocol.ts';
+import type { SlabPool } from './slab-pool.ts';
+
+/** Memory and rates. */
+export interface Traffic {
+  readonly pool: SlabPool;
+  downloadAllowance(): number;
+  downloadSpent(bytes: number): void;
+  uploadAllowance(): number;
+  uploadSpent(bytes: number): void;
+}
+
+export interface SwarmOwner extends Traffic {
+  readonly peerId: Buffer;
+  /** 0: nobody can connect to us. */
+  readonly listenPort: number;
+  readonly encryption: 'allow' | 'prefer' | 'require';
+  readonly maxConnectionsPerTorrent: number;
+  tell(event: EngineEvent): void;
+  /** A connection ended or an address came up: somebody else may be called. */
+  dialMore(): void;
+}

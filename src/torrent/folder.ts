@@ -1,0 +1,130 @@
+/**
+ * Where torrents lie on the disk: `<root>/run-<host>-<pid>-<random>/<infohash>` while the process lives, `<root>/kept/<infohash>` when they are to survive it.
+ *
+ * Invariant: `kept` is used by the one process that holds its lock; another one keeps nothing. Only run folders of this host whose process is gone are swept.
+ */
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import type { InfoHash } from './protocol.ts';
+
+const DEFAULT_BYTES = 20 * 1024 ** 3;
+const LOCK = 'lock';
+
+/** Hosts are told apart because containers share folders but not process ids. */
+const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+
+export class TorrentFolder implements AsyncDisposable {
+  readonly #root: string;
+  readonly #wantsToKeep: boolean;
+  #made: Promise<{ readonly path: string; readonly keeps: boolean }> | undefined;
+
+  constructor(root: string, keep: boolean) {
+    this.#root = root;
+    this.#wantsToKeep = keep;
+  }
+
+  /** Whether data survive this process. */
+  async keeps(): Promise<boolean> {
+    return (await this.#make()).keeps;
+  }
+
+  /** The folder of one torrent, which need not exist. @throws the file system's error. */
+  async of(infoHash: InfoHash): Promise<string> {
+    return join((await this.#make()).path, infoHash);
+  }
+
+  /** Removes what processes of this host that are no more have left. Never throws. */
+  async sweep(): Promise<void> {
+    const names = await readdir(this.#root).catch(() => []);
+    for (const name of names) {
+      const pid = new RegExp(`^run-${HOST}-(\\d{1,10})-\\w+$`).exec(name)?.[1];
+      const path = join(this.#root, name);
+      if (pid === undefined || isAlive(Number(pid)) || inUse.has(path)) continue;
+      const stat = await lstat(path).catch(() => undefined);
+      if (!stat?.isDirectory() || (process.getuid && stat.uid !== process.getuid())) continue;
+      await rm(path, { recursive: true, force: true }).catch(() => {});
+    }
+  }
+
+  /** The torrents that earlier runs have kept. */
+  async kept(): Promise<InfoHash[]> {
+    const names = this.#wantsToKeep ? await readdir(join(this.#root, 'kept')).catch(() => []) : [];
+    return names.filter((name) => /^[0-9a-f]{40}$/.test(name));
+  }
+
+  /** 20 GiB, or half of what is free, whichever is less. */
+  async defaultBytes(): Promise<number> {
+    await mkdir(this.#root, { recursive: true }).catch(() => {});
+    try {
+      const { bavail, bsize } = await statfs(this.#root);
+      return Math.min(DEFAULT_BYTES, Math.floor((bavail * bsize) / 2));
+    } catch {
+      return DEFAULT_BYTES;
+    }
+  }
+
+  /** Removes what does not survive. Nobody may write any more. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const made = await this.#made?.catch(() => undefined);
+    if (made === undefined) return;
+    const victim = made.keeps ? join(made.path, LOCK) : made.path;
+    await rm(victim, { recursive: true, force: true }).catch(() => {});
+    inUse.delete(made.path);
+  }
+
+  #make(): Promise<{ readonly path: string; readonly keeps: boolean }> {
+    this.#made ??= this.#makeFolder().catch((error: unknown) => {
+      this.#made = undefined;
+      throw error;
+    });
+    return this.#made;
+  }
+
+  async #makeFolder(): Promise<{ readonly path: string; readonly keeps: boolean }> {
+    await mkdir(this.#root, { recursive: true });
+    const kept = join(this.#root, 'kept');
+    if (this.#wantsToKeep && (await lock(kept))) {
+      inUse.add(kept);
+      return { path: kept, keeps: true };
+    }
+    // mkdtemp makes it accessible to this user only.
+    const path = await mkdtemp(join(this.#root, `run-${HOST}-${process.pid}-`));
+    inUse.add(path);
+    return { path, keeps: false };
+  }
+}
+
+/** Folders of this process that are in use, by any service in it. */
+const inUse = new Set<string>();
+
+/** Whether the folder is ours now. A lock of a process that is gone, or of another host that shares the folder, counts for what it says. */
+async function lock(folder: string): Promise<boolean> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  const path = join(folder, LOCK);
+  const text = `${HOST} ${process.pid}\n`;
+  for (let attempt = 0; attempt < 2; attempt++) {
+    try {
+      await writeFile(path, text, { flag: 'wx' });
+      return true;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+    const [host, pid] = (await readFile(path, 'utf8').catch(() => '')).trim().split(' ');
+    if (host !== HOST || isAlive(Number(pid)) || inUse.has(folder)) return false;
+    await rm(path, { force: true });
+  }
+  return false;
+}
+
+/** A process with our own number that is not us was a predecessor. */
+function isAlive(pid: number): boolean {
+  if (pid === process.pid || !(pid > 0)) return false;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code !== 'ESRCH';
+  }
+}

@@ -1,0 +1,283 @@
+/**
+ * All torrents: one swarm for each infohash however many want something of it, one engine and one discovery for all.
+ *
+ * Invariant: a swarm lives exactly while somebody holds a lease on it; the next one of the same infohash begins only when nothing of the one before is left (`#leaving`).
+ * The engine is there from the first torrent on.
+ */
+
+import { Listeners } from '../lib/listeners.ts';
+import { type Lease, Shared } from '../lib/shared.ts';
+import type { AddressGuard } from '../source/guard.ts';
+import type { SourceAccess } from '../source/policy.ts';
+import { chunksToForget, type Holding } from './budget.ts';
+import { TorrentClaim } from './claim.ts';
+import type { AnnounceTimes } from './discovery/announcer.ts';
+import type { DhtOptions } from './discovery/dht.ts';
+import { Discovery } from './discovery/discovery.ts';
+import { Engine, type EngineHandlers } from './engine/engine.ts';
+import { TorrentFolder } from './folder.ts';
+import { KeptTorrents } from './kept.ts';
+import type { EngineLimits, InfoHash } from './protocol.ts';
+import { loadTorrent, readTorrentSpec, type TorrentSpec } from './reference.ts';
+import { Swarm, type TorrentSeed } from './swarm.ts';
+
+export interface TorrentServiceOptions {
+  readonly directory: string;
+  /** Data survive the last session and this process. */
+  readonly keep: boolean;
+  /** Bytes on the disk; undefined: by what is free. */
+  readonly diskBytes: number | undefined;
+  /** Where peers can reach us; undefined: nowhere. */
+  readonly listen: { readonly hosts: readonly string[]; readonly port: number } | undefined;
+  readonly limits: EngineLimits;
+  readonly trackers: boolean;
+  readonly dht: DhtOptions | undefined;
+  readonly localDiscovery: boolean;
+  readonly guard: AddressGuard;
+  readonly log: TorrentLog;
+  /** Milliseconds without metadata until that is an error; 90 s. */
+  readonly metadataMs?: number;
+  readonly announceTimes?: Partial<AnnounceTimes>;
+}
+
+interface TorrentLog {
+  warn(fields: object, message: string): void;
+  debug(fields: object, message: string): void;
+}
+
+type EngineEvent = Parameters<EngineHandlers['event']>[0];
+
+const MB = 1024 * 1024;
+const METADATA_MS = 90_000;
+/** However full the disk is: less than this ahead is no use to a player. */
+const LEAST_AHEAD = 4 * MB;
+/** Given back at once when there is too much, so that it is not done for every piece. */
+const SLACK = 32 * MB;
+/** An engine that fails this often within a minute is not started again. */
+const MOST_RESTARTS = 3;
+
+export class TorrentService implements AsyncDisposable {
+  /** Torrents that began, got on or ended. */
+  readonly changes = new Listeners<Swarm>();
+  readonly #options: TorrentServiceOptions;
+  readonly #folder: TorrentFolder;
+  readonly #kept: KeptTorrents;
+  readonly #discovery: Discovery;
+  readonly #shared = new Shared<InfoHash, Swarm>();
+  /** Those that are in use, to be found by infohash. */
+  readonly #swarms = new Map<InfoHash, Swarm>();
+  readonly #leaving = new Map<InfoHash, Promise<void>>();
+  readonly #swept: Promise<void>;
+  #prepared: Promise<void> | undefined;
+  readonly #restarts: number[] = [];
+  #diskBytes: number;
+  #engine: Engine | undefined;
+  #listening = Promise.withResolvers<void>();
+  #shrinking: Promise<void> | undefined;
+  #disposal: Promise<void> | undefined;
+
+  constructor(options: TorrentServiceOptions) {
+    this.#options = options;
+    this.#folder = new TorrentFolder(options.directory, options.keep);
+    this.#kept = new KeptTorrents(this.#folder);
+    this.#diskBytes = options.diskBytes ?? Number.MAX_SAFE_INTEGER;
+    this.#discovery = new Discovery({
+      trackers: options.trackers,
+      dht: options.dht,
+      localDiscovery: options.localDiscovery,
+      guard: options.guard,
+      onPeers: (infoHash, peers) => this.#swarms.get(infoHash)?.addPeers(peers),
+      ...(options.announceTimes ? { times: options.announceTimes } : {}),
+    });
+    this.#swept = this.#folder.sweep();
+  }
+
+  /**
+   * Joins the swarm of a torrent, or begins it. Never waits.
+   * @param access whether the client may open the .torrent file, where it is one.
+   * @throws AppError `bad-request` for what can't name a torrent, `torrent-unsupported`.
+   */
+  open(spec: TorrentSpec, access: SourceAccess): TorrentClaim {
+    const load = (signal: AbortSignal) => loadTorrent(spec.reference, access, signal);
+    return new TorrentClaim(readTorrentSpec(spec), load, (seed) => this.#join(seed));
+  }
+
+  /** The swarm of a torrent that is in use. */
+  find(infoHash: InfoHash): Swarm | undefined {
+    return this.#swarms.get(infoHash.toLowerCase());
+  }
+
+  /** Keeps a torrent that is in use until the lease is released. */
+  lease(infoHash: InfoHash): Lease<Swarm> {
+    return this.#join({ infoHash, trackers: [], peers: [] });
+  }
+
+  list(): Swarm[] {
+    return [...this.#swarms.values()];
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#close();
+    return this.#disposal;
+  }
+
+  #join(seed: TorrentSeed): Lease<Swarm> {
+    let isNew = false;
+    const lease = this.#shared.acquire(seed.infoHash, async () => {
+      isNew = true;
+      return this.#begin(seed);
+    });
+    if (!isNew) void lease.value.then((swarm) => swarm.join(seed));
+    return lease;
+  }
+
+  #begin(seed: TorrentSeed): Swarm {
+    const { infoHash } = seed;
+    const before = this.#leaving.get(infoHash);
+    const left = Promise.withResolvers<void>();
+    this.#leaving.set(infoHash, left.promise);
+    const swarm: Swarm = new Swarm(seed, {
+      engine: async () => {
+        this.#startEngine();
+        this.#prepared ??= this.#prepare();
+        await Promise.all([before, this.#prepared, this.#listening.promise]);
+        this.#kept.opened(infoHash);
+        return this.#startEngine();
+      },
+      discovery: this.#discovery,
+      directory: () => this.#folder.of(infoHash),
+      keeps: () => this.#folder.keeps(),
+      metadataMs: this.#options.metadataMs ?? METADATA_MS,
+      mostAhead: () => this.#mostAhead(),
+      mayFillUp: () => this.#mayFillUp(),
+      grown: () => this.#checkDisk(),
+      closed: () => {
+        if (this.#swarms.get(infoHash) === swarm) this.#swarms.delete(infoHash);
+        this.changes.tell(swarm);
+        if (this.#leaving.get(infoHash) === left.promise) this.#leaving.delete(infoHash);
+        this.#kept.closed(infoHash).then(left.resolve, left.reject);
+      },
+    });
+    this.#swarms.set(infoHash, swarm);
+    this.changes.tell(swarm);
+    return swarm;
+  }
+
+  #startEngine(): Engine {
+    const { listen, limits } = this.#options;
+    this.#engine ??= new Engine(
+      { port: listen?.port ?? 0, listen: listen !== undefined, hosts: listen?.hosts ?? [], limits },
+      { event: (event) => this.#onEvent(event), crashed: (error) => this.#onCrash(error) },
+    );
+    return this.#engine;
+  }
+
+  #onEvent(event: EngineEvent): void {
+    switch (event.type) {
+      case 'listening':
+        if (event.error) this.#options.log.warn({ reason: event.error }, 'no port for peers: nobody can call us');
+        this.#discovery.port = event.port;
+        this.#listening.resolve();
+        break;
+      case 'stats':
+        for (const stats of event.stats) {
+          const swarm = this.#swarms.get(stats.infoHash);
+          if (swarm === undefined) continue;
+          swarm.stats = stats;
+          this.changes.tell(swarm);
+        }
+        break;
+      case 'dht-node':
+        this.#discovery.addNode(event.node);
+        break;
+      case 'banned':
+        this.#options.log.debug({ peer: event.peer, reason: event.reason }, 'peer banned');
+        break;
+      default:
+        this.#forward(event);
+    }
+  }
+
+  #forward(event: Extract<EngineEvent, { infoHash: InfoHash }>): void {
+    const swarm = this.#swarms.get(event.infoHash);
+    swarm?.event(event);
+    // How much of it there is, the next statistics tell.
+    if (swarm && event.type !== 'verified') this.changes.tell(swarm);
+  }
+
+  #onCrash(error: Error): void {
+    this.#options.log.warn({ err: error }, 'the torrent engine failed');
+    const now = performance.now();
+    this.#restarts.push(now);
+    const recent = this.#restarts.filter((time) => time > now - 60_000);
+    this.#engine = undefined;
+    this.#listening = Promise.withResolvers();
+    this.#listening.promise.catch(() => {});
+    if (recent.length > MOST_RESTARTS) this.#listening.reject(error);
+    for (const swarm of this.#swarms.values()) swarm.restart();
+  }
+
+  async #prepare(): Promise<void> {
+    await this.#swept;
+    await this.#kept.load();
+    if (this.#options.diskBytes === undefined) {
+      this.#diskBytes = (await this.#folder.defaultBytes()) + this.#kept.bytes;
+    }
+    await this.#kept.shrinkTo(this.#diskBytes);
+  }
+
+  #mostAhead(): number {
+    const places = this.list().flatMap(({ sources }) => [...sources].flatMap(({ positions }) => positions));
+    return Math.max(LEAST_AHEAD, Math.floor(this.#diskBytes / 2 / Math.max(1, places.length)));
+  }
+
+  #holdings(): Holding<Swarm>[] {
+    return this.list().flatMap((swarm) => {
+      const { content } = swarm;
+      if (content === undefined) return [];
+      const { readers, index } = swarm.demand();
+      const wanted = [...readers.flatMap(({ waiting, ahead }) => [...waiting, ...ahead]), ...index];
+      const { pieces, chunkLength, files } = content;
+      const { positions } = swarm;
+      return [{ owner: swarm, pieces, chunkLength, wanted, positions, isInUse: (chunk) => files.isInUse(chunk) }];
+    });
+  }
+
+  /** Bytes of verified pieces of all torrents in use. */
+  #held(): number {
+    return this.list().reduce((sum, { content }) => sum + (content?.pieces.bytes ?? 0), 0);
+  }
+
+  /** Whether all files that are being played may lie on the disk whole: else filling up one would push out another for ever. */
+  #mayFillUp(): boolean {
+    const files = new Set(this.list().flatMap(({ sources }) => [...sources].map(({ file }) => file)));
+    return [...files].reduce((sum, { length }) => sum + length, 0) <= this.#diskBytes;
+  }
+
+  #checkDisk(): void {
+    if (this.#held() + this.#kept.bytes <= this.#diskBytes) return;
+    this.#shrinking ??= this.#shrink()
+      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'torrent data could not be given up'))
+      .finally(() => {
+        this.#shrinking = undefined;
+      });
+  }
+
+  async #shrink(): Promise<void> {
+    const held = this.#held();
+    await this.#kept.shrinkTo(this.#diskBytes - held);
+    if (held <= this.#diskBytes) return;
+    const excess = held - this.#diskBytes + Math.min(SLACK, this.#diskBytes / 10);
+    for (const [swarm, chunks] of chunksToForget(this.#holdings(), excess)) await swarm.forget(chunks);
+  }
+
+  async #close(): Promise<void> {
+    await this.#shared.settled();
+    await this.#shrinking;
+    await this.#discovery[Symbol.asyncDispose]();
+    await this.#engine?.[Symbol.asyncDispose]();
+    await this.#prepared?.catch(() => {});
+    await this.#swept;
+    await this.#folder[Symbol.asyncDispose]();
+  }
+}

@@ -1,0 +1,444 @@
+/**
+ * One torrent, shared by all who want something of it.
+ *
+ * Invariant: `#content` is there from the moment the metadata is known until dispose. `#failure` says why nothing comes at the moment; it goes when its cause does. From
+ * the beginning of dispose nothing is told to the engine but `remove`.
+ */
+import { AppError } from '../errors.ts';
+import { waitFor } from '../lib/abort.ts';
+import { ChunkFiles } from './chunk-files.ts';
+import type { Content } from './content.ts';
+import type { Discovery } from './discovery/discovery.ts';
+import type { Engine, EngineHandlers } from './engine/engine.ts';
+import { invalidTorrent, noFile, noMetadata } from './failures.ts';
+import { chooseFile } from './file-choice.ts';
+import { type Metainfo, MetainfoError, parseInfo, type TorrentFile } from './metainfo.ts';
+import { PieceMap } from './piece-map.ts';
+import type { ByteRange, Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
+import { withoutChunks } from './ranges.ts';
+import { type SwarmStatus, swarmStatus } from './status.ts';
+import { type SourceHost, TorrentSource } from './torrent-source.ts';
+import type { Tracker } from './tracker-url.ts';
+
+type EngineEvent = Parameters<EngineHandlers['event']>[0];
+
+/** What is known of a torrent before any peer is asked. */
+export interface TorrentSeed {
+  readonly infoHash: InfoHash;
+  readonly name?: string | undefined;
+  readonly trackers: readonly Tracker[];
+  readonly peers: readonly PeerAddress[];
+  readonly info?: Uint8Array | undefined;
+}
+
+export interface SwarmOptions {
+  /** Ready to take this torrent: whatever was of it before is gone. */
+  readonly engine: () => Promise<Engine>;
+  readonly discovery: Discovery;
+  readonly directory: () => Promise<string>;
+  /** Whether the data survive. */
+  readonly keeps: () => Promise<boolean>;
+  /** Milliseconds without metadata until that is an error. */
+  readonly metadataMs: number;
+  /** Bytes that a playhead may have ahead, by what may lie on the disk. */
+  readonly mostAhead: () => number;
+  /** Whether a file that is kept may be fetched whole. */
+  readonly mayFillUp: () => boolean;
+  /** Pieces have come: the disk may be too full. */
+  readonly grown: () => void;
+  /** Nothing is left of it. */
+  readonly closed: () => void;
+}
+
+export interface FileOpening {
+  /** undefined: the best one. */
+  readonly fileIdx: number | undefined;
+  readonly wantsIndex: boolean;
+  readonly release: () => Promise<void>;
+}
+
+export class Swarm implements SourceHost, AsyncDisposable {
+  readonly infoHash: InfoHash;
+  /** Sessions on it. */
+  viewers = 0;
+  /** The file that a session chose last, for those who name none; undefined: the best one. */
+  selected: number | undefined;
+  readonly #seed: TorrentSeed;
+  readonly #options: SwarmOptions;
+  readonly #sources = new Set<TorrentSource>();
+  readonly #life = new AbortController();
+  #metadataTimer: NodeJS.Timeout | undefined;
+  #engine: Engine | undefined;
+  #directory = '';
+  #keep = false;
+  #content: Content | undefined;
+  #arrival = Promise.withResolvers<Content>();
+  #failure: AppError | undefined;
+  /** The metadata do not come, or can't be used. */
+  #noContent: AppError | undefined;
+  #stats: TorrentStats | undefined;
+  #capacity = 0;
+  #demandDue = false;
+  /** Chunks that are being deleted. */
+  readonly #forgetting = new Set<number>();
+  #positions: readonly number[] = [];
+  #starting: Promise<void>;
+  #disposal: Promise<void> | undefined;
+
+  constructor(seed: TorrentSeed, options: SwarmOptions) {
+    this.infoHash = seed.infoHash;
+    this.#seed = seed;
+    this.#options = options;
+    this.#arrival.promise.catch(() => {});
+    this.#starting = this.#start();
+  }
+
+  get isClosed(): boolean {
+    return this.#life.signal.aborted;
+  }
+
+  get content(): Content | undefined {
+    return this.#content;
+  }
+
+  get failure(): AppError | undefined {
+    return this.#failure;
+  }
+
+  get pieces(): PieceMap {
+    return this.#known().pieces;
+  }
+
+  get files(): ChunkFiles {
+    return this.#known().files;
+  }
+
+  get mostAhead(): number {
+    return this.#options.mostAhead();
+  }
+
+  get sources(): ReadonlySet<TorrentSource> {
+    return this.#sources;
+  }
+
+  /** The name from the metadata, else what the link calls it, else the infohash. */
+  get name(): string {
+    return this.#content?.metainfo.name ?? this.#seed.name ?? this.infoHash;
+  }
+
+  /** What another link to the same torrent names besides. */
+  join({ peers, trackers }: TorrentSeed): void {
+    this.addPeers(peers);
+    void this.#starting.then(() => {
+      if (!this.#life.signal.aborted) this.#options.discovery.addTrackers(this.infoHash, trackers);
+    });
+  }
+
+  addPeers(peers: readonly PeerAddress[]): void {
+    if (peers.length > 0 && !this.#life.signal.aborted) this.#engine?.addPeers(this.infoHash, peers);
+  }
+
+  /** Resolves when the metadata is known. @throws AppError `torrent-*`; the signal's reason. */
+  async whenContent(signal: AbortSignal): Promise<Content> {
+    signal.throwIfAborted();
+    if (this.#content) return this.#content;
+    if (this.#noContent) throw this.#noContent;
+    return waitFor(this.#arrival.promise, signal);
+  }
+
+  /** The file that is played: the one of this number, else the best. @throws AppError `torrent-no-file`. */
+  chosenFile(fileIdx: number | undefined): TorrentFile {
+    const { files } = this.#known().metainfo;
+    const file = fileIdx === undefined ? chooseFile(files) : files[fileIdx];
+    if (file === undefined || file.length === 0 || file.isPadding) throw noFile(this.name, files, fileIdx);
+    return file;
+  }
+
+  /**
+   * A file's bytes, as soon as the metadata is known.
+   * @param opening.wantsIndex it will be opened as media. `release` is called when the source is disposed of.
+   * @throws AppError `torrent-*`; the signal's reason. Then `release` is not called.
+   */
+  async open(opening: FileOpening, signal: AbortSignal): Promise<TorrentSource> {
+    await this.whenContent(signal);
+    const source = new TorrentSource(this.chosenFile(opening.fileIdx), opening.wantsIndex, this, opening.release);
+    this.#sources.add(source);
+    this.changed();
+    return source;
+  }
+
+  /** What is told to clients. @param fileIdx the file that they look at. */
+  status(fileIdx: number | undefined): SwarmStatus {
+    return swarmStatus({
+      infoHash: this.infoHash,
+      name: this.name,
+      content: this.#content,
+      file: this.#fileOrNone(fileIdx),
+      stats: this.#stats,
+      failure: this.#failure ?? this.#noContent,
+      tried: this.#options.discovery.reports(this.infoHash),
+      sources: [...this.#sources],
+      capacity: this.#capacity,
+    });
+  }
+
+  event(event: EngineEvent): void {
+    if (this.#life.signal.aborted) return;
+    switch (event.type) {
+      case 'metadata':
+        this.#onMetadata(event);
+        break;
+      case 'verified':
+        this.#onVerified(event.pieces);
+        break;
+      case 'fault':
+        this.#onFault(event.fault, event.message);
+        break;
+      case 'recovered':
+        this.#failure = undefined;
+        break;
+    }
+  }
+
+  set stats(stats: TorrentStats) {
+    const before = this.#stats?.peers ?? 0;
+    this.#stats = stats;
+    if (this.#isBusy()) this.#capacity = this.#capacity * 0.7 + stats.downloadBytesPerSecond * 0.3;
+    if (before > 0 && stats.peers === 0) this.#options.discovery.hurry(this.infoHash);
+  }
+
+  /** The engine is gone; the next one begins with what is known. */
+  restart(): void {
+    if (this.#life.signal.aborted) return;
+    this.#engine = undefined;
+    this.#stats = undefined;
+    const lost = new AppError('torrent-failed', 'The torrent engine has failed and is being started again.');
+    if (this.#content) {
+      // Nothing is at hand until the next engine says so: it may begin its files anew.
+      const { pieces, files } = this.#content;
+      pieces.remove(allPieces(pieces));
+      pieces.fail(lost);
+      void files[Symbol.asyncDispose]();
+    }
+    this.#options.discovery.hurry(this.infoHash);
+    this.#starting = this.#starting.then(() => this.#addToEngine()).catch((error: unknown) => this.#broken(error));
+  }
+
+  /** @see SourceHost */
+  changed(): void {
+    if (this.#demandDue || this.#life.signal.aborted) return;
+    this.#demandDue = true;
+    queueMicrotask(() => {
+      this.#demandDue = false;
+      if (!this.#life.signal.aborted) this.#engine?.demand(this.infoHash, this.demand());
+    });
+  }
+
+  closed(source: TorrentSource): void {
+    this.#sources.delete(source);
+    this.changed();
+  }
+
+  /** Where it is read, or was last; bytes of torrent space. */
+  get positions(): readonly number[] {
+    const now = [...this.#sources].flatMap((source) => source.positions);
+    if (now.length > 0) this.#positions = now;
+    return this.#positions;
+  }
+
+  demand(): Demand {
+    const sources = [...this.#sources];
+    const rest =
+      this.#keep && this.#options.mayFillUp()
+        ? sources.map(({ file }) => ({ start: file.offset, end: file.offset + file.length }))
+        : [];
+    // Nothing of a chunk that is being deleted may be written meanwhile.
+    const free = (ranges: readonly ByteRange[]): ByteRange[] =>
+      withoutChunks(ranges, this.#forgetting, this.#content?.chunkLength ?? 0);
+    return {
+      readers: sources
+        .flatMap((source) => source.demands())
+        .map(({ reader, waiting, ahead }) => ({ reader, waiting: free(waiting), ahead: free(ahead) })),
+      index: free(sources.flatMap((source) => source.index)),
+      rest: free(rest),
+    };
+  }
+
+  /** Gives the disk space of chunks back. */
+  async forget(chunks: readonly number[]): Promise<void> {
+    const content = this.#content;
+    if (content === undefined || this.#engine === undefined || this.#life.signal.aborted) return;
+    const { pieces, files, chunkLength } = content;
+    const engine = this.#engine;
+    for (const chunk of chunks) {
+      this.#forgetting.add(chunk);
+      const { first, end } = pieces.piecesOf({
+        start: chunk * chunkLength,
+        end: Math.min((chunk + 1) * chunkLength, pieces.totalLength),
+      });
+      pieces.remove(Array.from({ length: end - first }, (_, n) => first + n));
+    }
+    try {
+      await Promise.all(chunks.map((chunk) => files.close(chunk)));
+      // Before the order to forget: from then on nobody writes there.
+      engine.demand(this.infoHash, this.demand());
+      await engine.forget(this.infoHash, chunks);
+    } finally {
+      for (const chunk of chunks) this.#forgetting.delete(chunk);
+      this.changed();
+    }
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#close();
+    return this.#disposal;
+  }
+
+  async #start(): Promise<void> {
+    try {
+      await this.#addToEngine();
+      if (this.#life.signal.aborted) return;
+      this.#options.discovery.add({
+        infoHash: this.infoHash,
+        trackers: this.#seed.trackers,
+        isPrivate: this.#seed.info !== undefined && parseInfo(this.#seed.info).isPrivate,
+        progress: () => this.#progress(),
+        isHungry: () => (this.#stats?.peers ?? 0) === 0,
+      });
+      if (!this.#content) this.#metadataTimer = setTimeout(() => this.#late(), this.#options.metadataMs);
+    } catch (error) {
+      this.#broken(error);
+    }
+  }
+
+  async #addToEngine(): Promise<void> {
+    const engine = await this.#options.engine();
+    const directory = await this.#options.directory();
+    const keep = await this.#options.keeps();
+    if (this.#life.signal.aborted) return;
+    this.#directory = directory;
+    this.#keep = keep;
+    const { infoHash, info, peers } = this.#seed;
+    this.#engine = engine;
+    await engine.add({ infoHash, directory, keep, peers, ...(info ? { info } : {}) });
+    this.changed();
+  }
+
+  #broken(cause: unknown): void {
+    if (this.#life.signal.aborted) return;
+    const error =
+      cause instanceof AppError
+        ? cause
+        : new AppError('torrent-failed', 'The torrent could not be started.', { cause });
+    this.#failure = error;
+    this.#unusable(error);
+  }
+
+  #onMetadata(event: Extract<EngineEvent, { type: 'metadata' }>): void {
+    let metainfo: Metainfo;
+    try {
+      metainfo = parseInfo(event.info);
+    } catch (error) {
+      if (!(error instanceof MetainfoError)) throw error;
+      this.#unusable(invalidTorrent(error));
+      return;
+    }
+    clearTimeout(this.#metadataTimer);
+    this.#noContent = undefined;
+    this.#failure = undefined;
+    if (metainfo.isPrivate) void this.#options.discovery.makePrivate(this.infoHash);
+    const known = this.#content;
+    if (known) {
+      // After a restart of the engine, which has taken up what it can use.
+      known.pieces.add(allPieces(known.pieces).filter((n) => hasBit(event.have, n)));
+      this.changed();
+      return;
+    }
+    const { pieceLength, totalLength, chunkLength, have } = event;
+    const pieces = new PieceMap(pieceLength, totalLength, have);
+    this.#content = { metainfo, pieces, files: new ChunkFiles(this.#directory, chunkLength), chunkLength };
+    this.#arrival.resolve(this.#content);
+    this.changed();
+  }
+
+  /** What was verified in a chunk that is being deleted was told before the engine knew. */
+  #onVerified(verified: readonly number[]): void {
+    const content = this.#content;
+    if (content === undefined) return;
+    const { pieces, chunkLength } = content;
+    const isGoing = (piece: number): boolean =>
+      this.#forgetting.has(Math.floor((piece * pieces.pieceLength) / chunkLength));
+    if (pieces.add(verified.filter((piece) => !isGoing(piece))).length > 0) this.#options.grown();
+  }
+
+  #onFault(fault: Extract<EngineEvent, { type: 'fault' }>['fault'], message: string): void {
+    if (fault === 'metadata-invalid') {
+      this.#unusable(new AppError('torrent-invalid', message));
+      return;
+    }
+    this.#failure = new AppError(fault === 'disk-full' ? 'torrent-disk-full' : 'torrent-failed', message);
+    this.#content?.pieces.fail(this.#failure);
+  }
+
+  #late(): void {
+    if (this.#content) return;
+    const { discovery, metadataMs } = this.#options;
+    this.#unusable(noMetadata(this.name, metadataMs, discovery.reports(this.infoHash), this.#stats));
+  }
+
+  #unusable(error: AppError): void {
+    this.#noContent = error;
+    this.#arrival.reject(error);
+    this.#arrival = Promise.withResolvers();
+    this.#arrival.promise.catch(() => {});
+  }
+
+  #known(): Content {
+    if (this.#content === undefined) throw new Error('the metadata is not known yet');
+    return this.#content;
+  }
+
+  #fileOrNone(fileIdx: number | undefined): TorrentFile | undefined {
+    if (this.#content === undefined) return undefined;
+    const { files } = this.#content.metainfo;
+    return fileIdx === undefined ? chooseFile(files) : files[fileIdx];
+  }
+
+  /** Whether something is wanted that is not at hand: only then does the speed tell what the swarm can give. */
+  #isBusy(): boolean {
+    const content = this.#content;
+    if (content === undefined) return false;
+    return this.demand().readers.some(({ waiting, ahead }) =>
+      [...waiting, ...ahead].some((range) => !content.pieces.isComplete(range)),
+    );
+  }
+
+  #progress(): { uploaded: number; downloaded: number; left: number } {
+    const { uploadedBytes = 0, verifiedBytes = 0 } = this.#stats ?? {};
+    const pieces = this.#content?.pieces;
+    // A tracker tells seeds only about those who lack something: unknown is not nothing.
+    const left = pieces ? Math.max(0, pieces.totalLength - pieces.complete * pieces.pieceLength) : 1;
+    return { uploaded: uploadedBytes, downloaded: verifiedBytes, left };
+  }
+
+  async #close(): Promise<void> {
+    clearTimeout(this.#metadataTimer);
+    const closed = new AppError('server-closing', 'The torrent is no longer open.');
+    this.#life.abort(closed);
+    this.#unusable(closed);
+    this.#content?.pieces.fail(closed);
+    await this.#starting;
+    const engine = this.#engine;
+    await Promise.all([this.#options.discovery.remove(this.infoHash), this.#content?.files[Symbol.asyncDispose]()]);
+    await engine?.remove(this.infoHash, !this.#keep).catch(() => {});
+    this.#options.closed();
+  }
+}
+
+function allPieces({ count }: PieceMap): number[] {
+  return Array.from({ length: count }, (_, n) => n);
+}
+
+function hasBit(field: Uint8Array, n: number): boolean {
+  return ((field[n >> 3] ?? 0) & (0x80 >> (n & 7))) !== 0;
+}

@@ -1,0 +1,162 @@
+/** The torrent engine against peers that are slow, silent, lying, gone and back. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { EVERYTHING, randomBytes, TestEngine, testFolder, torrentOf } from '../fixtures/torrent/engine-kit.ts';
+import { WirePeer } from '../fixtures/torrent/wire-peer.ts';
+
+const KB = 1024;
+const MB = 1024 * KB;
+
+test('a magnet link becomes metadata, pieces and bytes', async () => {
+  const torrent = torrentOf(3 * MB + 12_345, 256 * KB);
+  await using folder = await testFolder();
+  await using seed = await WirePeer.start(torrent);
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [seed.address], { magnet: true });
+  await engine.until(() => engine.metadata !== undefined);
+  assert.deepEqual(Buffer.from(engine.metadata!.info), torrent.info);
+  assert.equal(seed.requests.length, 0, 'nothing is downloaded that nobody wants');
+  engine.demand(EVERYTHING);
+  await engine.whenComplete();
+  assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
+});
+
+test('pieces of 16 MiB, with memory for a part of one', async () => {
+  const torrent = torrentOf(40 * MB + 1, 16 * MB);
+  await using folder = await testFolder();
+  await using seed = await WirePeer.start(torrent);
+  await using other = await WirePeer.start(torrent);
+  await using engine = await TestEngine.start({ bufferBytes: 4 * MB });
+  await engine.add(torrent, folder.path, [seed.address, other.address]);
+  engine.demand(EVERYTHING);
+  await engine.whenComplete();
+  assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
+});
+
+test('a peer that sends wrong bytes is banned within three bad pieces, and nobody else is', async () => {
+  const torrent = torrentOf(24 * MB, 256 * KB);
+  await using folder = await testFolder();
+  const honest = await Promise.all([1, 2, 3].map(() => WirePeer.start(torrent, { rate: 8 * MB })));
+  await using stack = new AsyncDisposableStack();
+  for (const peer of honest) stack.use(peer);
+  await using liar = await WirePeer.start(torrent, { rate: 8 * MB, corrupt: (_, begin) => begin === 64 * KB });
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [liar.address, ...honest.map(({ address }) => address)]);
+  engine.demand({ readers: [{ reader: 1, waiting: [{ start: 0, end: 24 * MB }], ahead: [] }] });
+  await engine.whenComplete();
+  const banned = engine.events.flatMap((event) => (event.type === 'banned' ? [event.peer] : []));
+  assert.deepEqual(banned, [liar.address]);
+  await engine.until(() => engine.stats?.bannedPeers === 1);
+  assert.ok(engine.stats!.badPieces <= 3, `${engine.stats!.badPieces} bad pieces`);
+  assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
+});
+
+test("sixty silent peers don't keep one good one from its work", async () => {
+  const torrent = torrentOf(8 * MB, 256 * KB);
+  await using folder = await testFolder();
+  await using stack = new AsyncDisposableStack();
+  const silent = await Promise.all(
+    Array.from({ length: 60 }, (_, n) => WirePeer.start(torrent, n % 2 === 0 ? { silent: true } : { mute: true })),
+  );
+  for (const peer of silent) stack.use(peer);
+  await using good = await WirePeer.start(torrent);
+  // The good one is the last in line, and there are places for half of them: the silent ones must give theirs up.
+  await using engine = await TestEngine.start({ maxConnectionsPerTorrent: 30 });
+  await engine.add(
+    torrent,
+    folder.path,
+    [...silent, good].map(({ address }) => address),
+  );
+  engine.demand({ readers: [{ reader: 1, waiting: [{ start: 0, end: MB }], ahead: [{ start: MB, end: 8 * MB }] }] });
+  await engine.whenComplete();
+  assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
+});
+
+test('a seeder that vanishes and comes back is used again', async () => {
+  const torrent = torrentOf(8 * MB, 256 * KB);
+  await using folder = await testFolder();
+  await using seed = await WirePeer.start(torrent, { rate: 4 * MB });
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [seed.address]);
+  engine.demand(EVERYTHING);
+  await engine.until(() => engine.have.size >= 4);
+  await seed.vanish();
+  await engine.until(() => engine.stats?.peers === 0);
+  const before = engine.have.size;
+  assert.ok(before < 32);
+  await seed.listen();
+  await engine.whenComplete();
+  assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
+});
+
+test('ten readers at random places get their bytes, and one that leaves cancels what it asked for', async () => {
+  const torrent = torrentOf(48 * MB, MB);
+  await using folder = await testFolder();
+  await using stack = new AsyncDisposableStack();
+  const seeds = await Promise.all([1, 2, 3].map(() => WirePeer.start(torrent, { rate: 30 * MB })));
+  for (const peer of seeds) stack.use(peer);
+  await using engine = await TestEngine.start();
+  await engine.add(
+    torrent,
+    folder.path,
+    seeds.map(({ address }) => address),
+  );
+  const places = randomBytes(400, 7);
+  const waiting = new Map<number, { start: number; end: number }>();
+  const tell = (): void =>
+    engine.demand({
+      readers: [...waiting].map(([reader, range]) => ({
+        reader,
+        waiting: [range],
+        ahead: [{ start: range.end, end: Math.min(range.end + 4 * MB, 48 * MB) }],
+      })),
+    });
+  await Promise.all(
+    Array.from({ length: 10 }, async (_, reader) => {
+      for (let read = 0; read < 10; read += 1) {
+        const start = Math.floor((places.readUInt16BE((reader * 10 + read) * 2) / 65536) * 47 * MB);
+        const range = { start, end: start + 200_000 };
+        waiting.set(reader, range);
+        tell();
+        await engine.whenHad(range);
+        assert.ok((await engine.read(range)).equals(torrent.content.subarray(range.start, range.end)));
+      }
+      waiting.delete(reader);
+      tell();
+    }),
+  );
+});
+
+test('what nobody wants any more is cancelled, and nothing more is asked for', async () => {
+  const torrent = torrentOf(32 * MB, MB);
+  await using folder = await testFolder();
+  await using seed = await WirePeer.start(torrent, { rate: MB });
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [seed.address]);
+  engine.demand({ readers: [{ reader: 1, waiting: [{ start: 0, end: MB }], ahead: [{ start: MB, end: 32 * MB }] }] });
+  await engine.until(() => engine.have.size >= 1);
+  engine.demand({});
+  // What is asked for afterwards comes after the cancels, on the same connection.
+  const last = { start: 31 * MB, end: 32 * MB };
+  engine.demand({ readers: [{ reader: 2, waiting: [last], ahead: [] }] });
+  await engine.whenHad(last);
+  assert.ok(seed.cancels.length > 0, 'requests were cancelled');
+  const firstOfLast = seed.requests.findIndex(([piece]) => piece === 31);
+  assert.ok(
+    seed.requests.slice(firstOfLast).every(([piece]) => piece === 31),
+    'only what is wanted is asked for',
+  );
+});
+
+test('wrong metadata is thrown away, and the right one is found', async () => {
+  const torrent = torrentOf(2 * MB, 16 * KB);
+  const wrong = Buffer.from(torrent.info);
+  wrong[wrong.length - 10]! ^= 1;
+  await using folder = await testFolder();
+  await using liar = await WirePeer.start(torrent, { metadata: wrong });
+  await using good = await WirePeer.start(torrent);
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [liar.address, good.address], { magnet: true });
+  await engine.until(() => engine.metadata !== undefined);
+  assert.deepEqual(Buffer.from(engine.metadata!.info), torrent.info);
+});
