@@ -6,7 +6,6 @@
  * disk, given back), in this order and never back. Parts are hashed in order.
  */
 import { createHash } from 'node:crypto';
-import type { Peer } from './peer.ts';
 import type { KnownPeer } from './peer-book.ts';
 import { SLAB, type SlabPool } from './slab-pool.ts';
 import { BLOCK } from './wire/reader.ts';
@@ -24,7 +23,8 @@ interface Part {
   written: boolean;
 }
 
-export class ActivePiece {
+/** `P` is a peer; what it is does not matter here. */
+export class ActivePiece<P extends object> {
   readonly index: number;
   readonly length: number;
   readonly blocks: number;
@@ -33,8 +33,8 @@ export class ActivePiece {
   #next = 0;
   #here = 0;
   readonly #state: Uint8Array;
-  readonly #asker: (Peer | undefined)[];
-  readonly #second = new Map<number, Peer>();
+  readonly #asker: (P | undefined)[];
+  readonly #second = new Map<number, P>();
   /** Who sent each block. */
   readonly by: (KnownPeer | undefined)[];
   readonly #slab: number;
@@ -44,11 +44,11 @@ export class ActivePiece {
   #writtenParts = 0;
   readonly #hash = createHash('sha1');
   /** The only peer that may send it: it works on it alone, so that a bad piece is its fault. */
-  solo: Peer | undefined;
+  solo: P | undefined;
   /** Whether it waits for a peer that takes it alone. */
   needsSolo = false;
   /** Whoever began it by itself, being fast enough. */
-  owner: Peer | undefined;
+  owner: P | undefined;
   dropped = false;
 
   constructor(index: number, length: number, pieceLength: number, pool: SlabPool) {
@@ -57,7 +57,7 @@ export class ActivePiece {
     this.blocks = Math.ceil(length / BLOCK);
     this.free = this.blocks;
     this.#state = new Uint8Array(this.blocks);
-    this.#asker = new Array<Peer | undefined>(this.blocks).fill(undefined);
+    this.#asker = new Array<P | undefined>(this.blocks).fill(undefined);
     this.by = new Array<KnownPeer | undefined>(this.blocks).fill(undefined);
     this.#slab = Math.min(SLAB, Math.ceil(pieceLength / BLOCK) * BLOCK);
     this.#pool = pool;
@@ -107,11 +107,11 @@ export class ActivePiece {
     return this.#state[block] === HERE;
   }
 
-  askedOf(block: number): Peer | undefined {
+  askedOf(block: number): P | undefined {
     return this.#state[block] === ASKED ? this.#asker[block] : undefined;
   }
 
-  secondOf(block: number): Peer | undefined {
+  secondOf(block: number): P | undefined {
     return this.#second.get(block);
   }
 
@@ -141,7 +141,7 @@ export class ActivePiece {
   }
 
   /** A free block is asked of a peer, or an asked one of a second peer. */
-  ask(block: number, peer: Peer): void {
+  ask(block: number, peer: P): void {
     if (this.#state[block] === FREE) {
       this.#state[block] = ASKED;
       this.#asker[block] = peer;
@@ -149,12 +149,8 @@ export class ActivePiece {
     } else this.#second.set(block, peer);
   }
 
-  asks(block: number, peer: Peer): boolean {
-    return this.askedOf(block) === peer || this.#second.get(block) === peer;
-  }
-
   /** A block will not come from this peer. @returns whether it is free now. */
-  unask(block: number, peer: Peer): boolean {
+  unask(block: number, peer: P): boolean {
     if (this.#state[block] !== ASKED) return false;
     if (this.#second.get(block) === peer) {
       this.#second.delete(block);
@@ -235,8 +231,8 @@ export class ActivePiece {
    * Gives up: memory goes back, that of parts which are being written when they are. Nobody may be receiving into it.
    * @returns who was asked for what.
    */
-  abandon(): { block: number; peer: Peer }[] {
-    const asked: { block: number; peer: Peer }[] = [];
+  abandon(): { block: number; peer: P }[] {
+    const asked: { block: number; peer: P }[] = [];
     for (let block = 0; block < this.blocks; block += 1) {
       const peer = this.askedOf(block);
       if (peer !== undefined) asked.push({ block, peer });

@@ -6,12 +6,11 @@
  * written and its hash is right.
  */
 import type { Demand } from '../protocol.ts';
-import type { ActivePiece } from './active-piece.ts';
 import type { BitField } from './bit-field.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import { RANK } from './lanes.ts';
 import type { Layout } from './layout.ts';
-import type { Peer } from './peer.ts';
+import type { Peer, PeerPiece } from './peer.ts';
 import type { KnownPeer } from './peer-book.ts';
 import { Picker } from './picker.ts';
 import type { SlabPool } from './slab-pool.ts';
@@ -159,7 +158,7 @@ export class Download {
   }
 
   /** A block that was cancelled, and comes all the same: welcome if nobody else is asked for it. */
-  #adopt(piece: ActivePiece, block: number, peer: Peer): boolean {
+  #adopt(piece: PeerPiece, block: number, peer: Peer): boolean {
     if (piece.isHere(block) || piece.askedOf(block) !== undefined) return false;
     if (!piece.isOpen(block) || (piece.solo !== undefined && piece.solo !== peer)) return false;
     if (piece.needsSolo || peer.known.suspected) return false;
@@ -168,7 +167,7 @@ export class Download {
   }
 
   /** What this peer is sending of that block is not wanted any more: another one's goes there. */
-  #detach(other: Peer, piece: ActivePiece, block: number): void {
+  #detach(other: Peer, piece: PeerPiece, block: number): void {
     if (other.receiving !== piece || other.receivingBlock !== block) return;
     other.receiving = undefined;
     other.dropSink();
@@ -186,7 +185,7 @@ export class Download {
     this.fill(peer);
   }
 
-  #arrived(piece: ActivePiece, block: number, peer: Peer | undefined): void {
+  #arrived(piece: PeerPiece, block: number, peer: Peer | undefined): void {
     for (const other of [piece.askedOf(block), piece.secondOf(block)])
       if (other !== undefined && other !== peer) {
         this.#detach(other, piece, block);
@@ -202,7 +201,7 @@ export class Download {
     });
   }
 
-  #judge(piece: ActivePiece): void {
+  #judge(piece: PeerPiece): void {
     const { index } = piece;
     const wanted = this.layout.hashes.subarray(index * 20, index * 20 + 20);
     if (piece.digest().equals(wanted)) {
@@ -257,7 +256,7 @@ export class Download {
     this.#unask(piece, block, peer);
   }
 
-  #unask(piece: ActivePiece, block: number, peer: Peer): void {
+  #unask(piece: PeerPiece, block: number, peer: Peer): void {
     if (piece.unask(block, peer)) this.picker.lanes.reopened(piece.index);
   }
 
@@ -275,12 +274,12 @@ export class Download {
   }
 
   /** All that was made of it is void; it will be made by one peer alone. */
-  #restart(piece: ActivePiece): void {
+  #restart(piece: PeerPiece): void {
     this.wasted += this.#giveUp(piece);
   }
 
   /** @returns bytes thrown away. */
-  #giveUp(piece: ActivePiece): number {
+  #giveUp(piece: PeerPiece): number {
     for (const peer of this.#owner.peers)
       if (peer.receiving === piece) {
         peer.receiving = undefined;
@@ -294,13 +293,13 @@ export class Download {
     return bytes;
   }
 
-  #activated(piece: ActivePiece): void {
+  #activated(piece: PeerPiece): void {
     piece.needsSolo = this.#trust.needsSolo(piece.index);
     if (!this.#unpadded.has(piece.index)) this.#pad(piece);
   }
 
   /** Blocks that lie in padding need not be asked for: they are zeros. */
-  #pad(piece: ActivePiece): void {
+  #pad(piece: PeerPiece): void {
     const start = piece.index * this.layout.pieceLength;
     for (const pad of this.layout.padding) {
       if (pad.end <= start || pad.start >= start + piece.length) continue;

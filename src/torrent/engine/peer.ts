@@ -14,6 +14,9 @@ import type { KnownPeer } from './peer-book.ts';
 import { Outbox } from './wire/outbox.ts';
 import { BLOCK, MESSAGE, WireError } from './wire/reader.ts';
 
+/** A piece that peers are at work on. */
+export type PeerPiece = ActivePiece<Peer>;
+
 /** A block that the peer wants of us. */
 export interface WantedBlock {
   readonly piece: number;
@@ -40,13 +43,12 @@ export class Peer {
   readonly known: KnownPeer;
   readonly outgoing: boolean;
   readonly out = new Outbox();
-  readonly since = clock.now;
   readonly asked = new Map<number, number>();
   readonly allowedFast = new Set<number>();
-  receiving: ActivePiece | undefined;
+  receiving: PeerPiece | undefined;
   receivingBlock = 0;
   /** The piece that it is at work on. */
-  current: ActivePiece | undefined;
+  current: PeerPiece | undefined;
 
   /** Whether the peer chokes us, and is interested in us. */
   choking = true;

@@ -9,7 +9,7 @@ import type { BitField } from './bit-field.ts';
 import { clock } from './clock.ts';
 import { type Lane, Lanes, RANK } from './lanes.ts';
 import type { Layout } from './layout.ts';
-import type { Peer } from './peer.ts';
+import type { Peer, PeerPiece } from './peer.ts';
 import { SLAB, type SlabPool } from './slab-pool.ts';
 import { BLOCK } from './wire/reader.ts';
 
@@ -22,7 +22,7 @@ const STEAL_PAUSE_MS = 50;
 
 interface PickerOwner {
   /** A piece that is being made now; the owner fills in padding. */
-  activated(piece: ActivePiece): void;
+  activated(piece: PeerPiece): void;
   /** Memory is short: pieces that nobody wants any more may go. */
   reclaim(): void;
 }
@@ -30,8 +30,8 @@ interface PickerOwner {
 export class Picker {
   readonly lanes: Lanes;
   /** The pieces in the making, by number and in the order of their beginning. */
-  readonly active: (ActivePiece | undefined)[];
-  readonly making = new Set<ActivePiece>();
+  readonly active: (PeerPiece | undefined)[];
+  readonly making = new Set<PeerPiece>();
   readonly #layout: Layout;
   readonly #have: BitField;
   readonly #pool: SlabPool;
@@ -45,7 +45,7 @@ export class Picker {
 
   constructor(layout: Layout, have: BitField, pool: SlabPool, availability: Uint16Array, owner: PickerOwner) {
     this.lanes = new Lanes(layout);
-    this.active = new Array<ActivePiece | undefined>(layout.pieceCount).fill(undefined);
+    this.active = new Array<PeerPiece | undefined>(layout.pieceCount).fill(undefined);
     this.#layout = layout;
     this.#have = have;
     this.#pool = pool;
@@ -68,7 +68,7 @@ export class Picker {
   }
 
   /** The piece is had, or given up. */
-  finished(piece: ActivePiece): void {
+  finished(piece: PeerPiece): void {
     if (this.active[piece.index] === piece) this.active[piece.index] = undefined;
     this.making.delete(piece);
   }
@@ -88,7 +88,7 @@ export class Picker {
     return all - left;
   }
 
-  #askFrom(piece: ActivePiece, peer: Peer, most: number): number {
+  #askFrom(piece: PeerPiece, peer: Peer, most: number): number {
     const rank = this.lanes.rankOf[piece.index];
     peer.current = piece;
     let asked = 0;
@@ -101,12 +101,12 @@ export class Picker {
     return asked;
   }
 
-  #ask(piece: ActivePiece, block: number, peer: Peer): void {
+  #ask(piece: PeerPiece, block: number, peer: Peer): void {
     piece.ask(block, peer);
     peer.ask(this.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
   }
 
-  #choose(peer: Peer): ActivePiece | undefined {
+  #choose(peer: Peer): PeerPiece | undefined {
     this.#short = false;
     this.lanes.refreshRest(clock.now, this.#availability, (piece) => !this.#have.has(piece));
     for (let rank = RANK.waiting as number; rank <= RANK.rest; rank += 1) {
@@ -129,7 +129,7 @@ export class Picker {
     return undefined;
   }
 
-  #chooseFrom(lanes: readonly Lane[], rank: number, peer: Peer): ActivePiece | undefined {
+  #chooseFrom(lanes: readonly Lane[], rank: number, peer: Peer): PeerPiece | undefined {
     const turn = this.lanes.turn[rank]!;
     for (let step = 0; step < lanes.length; step += 1) {
       const at = (turn + step) % lanes.length;
@@ -142,11 +142,11 @@ export class Picker {
   }
 
   /** The first piece of a lane that this peer can go to work on. */
-  #find(lane: Lane, rank: number, peer: Peer): ActivePiece | undefined {
+  #find(lane: Lane, rank: number, peer: Peer): PeerPiece | undefined {
     this.#advance(lane);
     const urgent = rank === RANK.waiting;
     const alone = !urgent && peer.rate * OWN_PIECE_SECONDS >= this.#layout.pieceLength;
-    let second: ActivePiece | undefined;
+    let second: PeerPiece | undefined;
     for (let at = lane.cursor; at < lane.pieces.length; at += 1) {
       const index = lane.pieces[at]!;
       if (this.#have.has(index) || !peer.offers(index)) continue;
@@ -167,7 +167,7 @@ export class Picker {
   }
 
   /** No piece can be begun now: one of those in the making. */
-  #joinAny(rank: number, peer: Peer): ActivePiece | undefined {
+  #joinAny(rank: number, peer: Peer): PeerPiece | undefined {
     for (const piece of this.making) {
       if (this.lanes.rankOf[piece.index] !== rank || piece.free === 0 || !peer.offers(piece.index)) continue;
       if (this.#mayJoin(piece, peer) && piece.nextFree(rank === RANK.waiting) >= 0) return piece;
@@ -183,11 +183,11 @@ export class Picker {
     }
   }
 
-  #begin(index: number, urgent: boolean): ActivePiece | undefined {
+  #begin(index: number, urgent: boolean): PeerPiece | undefined {
     if (!this.#pool.hasRoom(this.#slab, urgent)) this.#owner.reclaim();
     this.#short = !this.#pool.hasRoom(this.#slab, urgent);
     if (this.#short) return undefined;
-    const piece = new ActivePiece(index, this.#layout.lengthOf(index), this.#layout.pieceLength, this.#pool);
+    const piece = new ActivePiece<Peer>(index, this.#layout.lengthOf(index), this.#layout.pieceLength, this.#pool);
     this.active[index] = piece;
     this.making.add(piece);
     this.#owner.activated(piece);
@@ -195,7 +195,7 @@ export class Picker {
   }
 
   /** Those under suspicion work alone, and what must be made by one peer is. */
-  #mayJoin(piece: ActivePiece, peer: Peer): boolean {
+  #mayJoin(piece: PeerPiece, peer: Peer): boolean {
     if (piece.solo === peer) return true;
     if (piece.solo !== undefined) return false;
     if (!piece.needsSolo && !peer.known.suspected) return true;
@@ -221,7 +221,7 @@ export class Picker {
     return 0;
   }
 
-  #takeFrom(piece: ActivePiece, peer: Peer, rank: number, ratio: number, most: number): number {
+  #takeFrom(piece: PeerPiece, peer: Peer, rank: number, ratio: number, most: number): number {
     let taken = 0;
     for (let block = 0; block < piece.blocks && taken < most; block += 1) {
       const other = piece.askedOf(block);

@@ -6,9 +6,9 @@
  * Invariant: a piece has an entry in `#cases` from the time it was bad until it is good.
  */
 import { createHash } from 'node:crypto';
-import type { ActivePiece } from './active-piece.ts';
 import type { ChunkStore } from './chunk-store.ts';
 import type { Layout } from './layout.ts';
+import type { PeerPiece } from './peer.ts';
 import type { KnownPeer } from './peer-book.ts';
 import { BLOCK } from './wire/reader.ts';
 
@@ -21,8 +21,8 @@ interface Case {
 interface TrustOwner {
   ban(known: KnownPeer, reason: string): void;
   /** Throws away what was made of a piece. */
-  restart(piece: ActivePiece): void;
-  making(): Iterable<ActivePiece>;
+  restart(piece: PeerPiece): void;
+  making(): Iterable<PeerPiece>;
 }
 
 const REASON = 'sent data that is not the torrent';
@@ -45,7 +45,7 @@ export class Trust {
   }
 
   /** A piece as it lies on the disk is wrong. `done` is called when it may be made again. */
-  bad(piece: ActivePiece, done: () => void): void {
+  bad(piece: PeerPiece, done: () => void): void {
     const senders = piece.contributors();
     const [only] = senders;
     if (senders.size < 2) {
@@ -66,7 +66,7 @@ export class Trust {
   }
 
   /** A piece is right. If it was wrong before, this tells by whom. */
-  good(piece: ActivePiece): void {
+  good(piece: PeerPiece): void {
     const open = this.#cases.get(piece.index);
     if (open === undefined) return;
     this.#digests(piece, (digests) => {
@@ -85,7 +85,7 @@ export class Trust {
   }
 
   /** A digest of each block on the disk; undefined when it can't be read. */
-  #digests(piece: ActivePiece, done: (digests: Buffer[] | undefined) => void): void {
+  #digests(piece: PeerPiece, done: (digests: Buffer[] | undefined) => void): void {
     const digests: Buffer[] = [];
     const block = Buffer.allocUnsafe(BLOCK);
     const next = (): void => {
