@@ -111,7 +111,7 @@ export class PlayerPage implements AsyncDisposable {
    * @param condition in terms of `video`, `hls` and `session`
    * @param patience milliseconds
    */
-  async until(condition: string, patience = 15_000): Promise<void> {
+  async until(condition: string, patience = 60_000): Promise<void> {
     const deadline = performance.now() + patience;
     const test = `(({ video, hls, session }) => Boolean(${condition}))(globalThis.__raffi)`;
     while (!(await this.page.evaluate(test))) {
