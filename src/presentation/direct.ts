@@ -38,7 +38,7 @@ const SLACK = { measured: 2.5, guessed: 5, guessedPart: 0.1 };
 /** Where the picture that stands still behind the end is looked for, segments before. */
 const LAST_PICTURE = [2, 15];
 /** FFmpeg gets the boundaries in one argument, which Linux lets be 128 KiB long: so many go to one process. */
-const MOST_BOUNDARIES = 5_000;
+export const MOST_BOUNDARIES = 5_000;
 /** A last picture may be shown a little later than its packet's time says. Seconds. */
 const OVERTIME = 0.5;
 

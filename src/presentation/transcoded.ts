@@ -16,7 +16,7 @@ import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import type { KeyframeIndex, Packet, Track } from '../media/types.ts';
 import type { BurnIn } from './burn-in.ts';
 import { endOf, type Opened, segmentsUntil } from './copied.ts';
-import { audioSpan, type Direct, directInput, directVideo } from './direct.ts';
+import { audioSpan, type Direct, directInput, directVideo, MOST_BOUNDARIES } from './direct.ts';
 import { audioFeed, videoFeed } from './feed.ts';
 import { LoudnessMeter } from './loudness.ts';
 import { heldSegment, type Picture, type Rendition, type Segment } from './rendition.ts';
@@ -243,7 +243,8 @@ export class TranscodedVideo extends TranscodedRendition {
       if (encoder.name !== 'software') this.#hardware = true;
       const isFirst = n === first;
       const head = isFirst && n + 1 < length && encoder.name === 'software' && !direct && !this.#burnIn;
-      const to = head ? n + 1 : (this.#burnIn?.stretchEnd(this.segments, n, isFirst) ?? length);
+      const most = direct ? length : Math.min(length, n + MOST_BOUNDARIES);
+      const to = head ? n + 1 : Math.min(most, this.#burnIn?.stretchEnd(this.segments, n, isFirst) ?? length);
       yield* this.#stretch({ first: n, to, head, encoder }, signal);
       n = to;
     }

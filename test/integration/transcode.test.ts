@@ -160,3 +160,18 @@ function checkJoins({ playlist, init, segments }: FetchedRendition, frame: numbe
     end = baseTime + durationSeconds;
   }
 }
+
+test('a film that lasts longer than FFmpeg takes boundaries for', async () => {
+  const hours = await numberedMedia({ container: 'mkv', video: 'h264', seconds: 20_800, fps: 1, gop: 2, bFrames: 0 });
+  await using server = await startTestServer();
+  const id = await server.create({ source: hours });
+  const segments = Number((await server.text(`/sessions/${id}/360p/playlist.m3u8`)).match(/#EXTINF/g)?.length);
+  assert.ok(segments > 10_000, `${segments} segments`);
+  const init = await server.bytes(`/sessions/${id}/360p/init.mp4`);
+  // The first one comes from a process of its own, the second one from the run behind it.
+  const made = [await server.bytes(`/sessions/${id}/360p/0.m4s`), await server.bytes(`/sessions/${id}/360p/1.m4s`)];
+  assert.deepEqual(
+    (await decodeVideo(init, made)).map(({ number }) => number),
+    [0, 1, 2, 3],
+  );
+});
