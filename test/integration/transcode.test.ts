@@ -162,7 +162,7 @@ function checkJoins({ playlist, init, segments }: FetchedRendition, frame: numbe
 }
 
 test('a film that lasts longer than FFmpeg takes boundaries for', async () => {
-  const hours = await numberedMedia({ container: 'mkv', video: 'h264', seconds: 20_800, fps: 1, gop: 2, bFrames: 0 });
+  const hours = await numberedMedia({ container: 'mkv', video: 'h264', seconds: 26_000, fps: 1, gop: 2, bFrames: 0 });
   await using server = await startTestServer();
   const id = await server.create({ source: hours });
   const segments = Number((await server.text(`/sessions/${id}/360p/playlist.m3u8`)).match(/#EXTINF/g)?.length);
