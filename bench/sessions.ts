@@ -26,7 +26,7 @@ function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Ids of the FFmpeg processes that transcode for the server. */
+/** Ids of the FFmpeg processes that transcode for the server: what tries out encoders at its start gets no Matroska. */
 function runs(server: BenchServer): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -34,7 +34,7 @@ function runs(server: BenchServer): number[] {
       try {
         const [command, stat] = ['cmdline', 'stat'].map((file) => readFileSync(`/proc/${pid}/${file}`, 'latin1'));
         const [state, parent] = (stat?.split(') ')[1] ?? '').split(' ');
-        return command?.includes('pipe:0') && Number(parent) === server.pid && state !== 'Z';
+        return command?.includes('matroska') && Number(parent) === server.pid && state !== 'Z';
       } catch {
         return false;
       }

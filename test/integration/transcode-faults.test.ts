@@ -17,7 +17,7 @@ function encoders(parent: number): number[] {
   const lines = execFileSync('ps', ['-eo', 'pid,ppid,stat,args'], { encoding: 'utf8' }).trim().split('\n').slice(1);
   const rows = lines.map((line) => /^\s*(\d+)\s+(\d+)\s+(\S+)\s+(.*)$/.exec(line) as RegExpExecArray);
   return rows
-    .filter(([, , ppid, stat, args]) => Number(ppid) === parent && !stat?.startsWith('Z') && args?.includes('pipe:0'))
+    .filter(([, , ppid, stat, args]) => Number(ppid) === parent && !stat?.startsWith('Z') && args?.includes('matroska'))
     .map(([, pid]) => Number(pid));
 }
 
