@@ -51,6 +51,12 @@ export interface AudioJob {
   readonly bitRate: number;
 }
 
+/**
+ * Seconds by which the times of an audio feed are ahead of the presentation's: Matroska has none below 0, and what a decoder needs before the first sample (priming
+ * that an edit list cuts off, Opus's pre-skip) lies there.
+ */
+export const AUDIO_LEAD = 10;
+
 /** Our Matroska feed on stdin, believed without looking far into it. */
 export function feedInput(decoder: readonly string[] = []): string[] {
   return [
@@ -134,7 +140,7 @@ export function audioArguments({ direct, firstSample, mix, gain, bitRate }: Audi
   const filters = [resample, ...(direct ? [silenceBehind(direct)] : []), ...levelFilters(mix, gain)];
   return [
     ...QUIET,
-    ...(direct ? directInput(direct) : feedInput()),
+    ...(direct ? directInput(direct) : feedInput(['-itsoffset', String(-AUDIO_LEAD)])),
     ...['-map', direct ? `0:${direct.stream}` : '0:a:0', '-af', filters.join(',')],
     ...['-c:a', 'aac', '-b:a', String(bitRate), '-f', 'adts', 'pipe:1'],
   ];

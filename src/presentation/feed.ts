@@ -1,3 +1,4 @@
+import { AUDIO_LEAD } from '../ffmpeg/arguments.ts';
 import { segmentAt, type TimelineSegment } from '../hls/timeline.ts';
 import { unreferencedTest } from '../media/codecs/unreferenced.ts';
 import { feedCluster, feedHeader } from '../media/feed/feed.ts';
@@ -97,9 +98,9 @@ function holding(batch: PacketBatch, packets: readonly Packet[]): PacketBatch {
   return { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
 }
 
-/** The packets of an audio track from `time` (seconds, presentation) on. */
+/** The packets of an audio track from `time` (seconds, presentation) on, `AUDIO_LEAD` later than they are. */
 export function audioFeed(source: Opened, track: Track, time: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  return clusters(track, source.info.startTime, audioBatches(source, track, time, signal));
+  return clusters(track, source.info.startTime - AUDIO_LEAD, audioBatches(source, track, time, signal));
 }
 
 /** Batches as Matroska. */

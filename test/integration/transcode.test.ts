@@ -116,6 +116,26 @@ describe('transcoded renditions join seamlessly, in any order', () => {
     );
   });
 
+  for (const codec of ['mp3', 'ac3'] as const) {
+    test(`${codec} in MP4, whose edit list cuts priming off, is at the same time in a run from the beginning as in others`, async () => {
+      const source = await numberedMedia({ container: 'mp4', video: 'h264', audio: [codec], seconds: 8 });
+      const heard = async (last: number): Promise<number[]> => {
+        const id = await server.create({ source });
+        const at = `/sessions/${id}/audio-0-aac`;
+        // Every segment from the run that starts at the first one, or each from one of its own.
+        const segments: Uint8Array[] = [];
+        for (let n = 0; n <= last; n++) segments[n] = await server.bytes(`${at}/${n}.m4s`);
+        for (let n = 3; n > last; n--) segments[n] = await server.bytes(`${at}/${n}.m4s`);
+        const { beeps } = await decodeAudio(await server.bytes(`${at}/init.mp4`), segments);
+        await server.get(`/sessions/${id}`, { method: 'DELETE' });
+        return beeps.map(({ time }) => time).filter((time) => time > 2.5);
+      };
+      const [along, apart] = [await heard(3), await heard(-1)];
+      assert.equal(along.length, 5);
+      for (const [n, time] of along.entries()) assert.ok(Math.abs(time - (apart[n] ?? 0)) < 0.003, `${along} ${apart}`);
+    });
+  }
+
   test('the ladder is offered, capped by quality, the original first', async () => {
     const source = await numberedMedia(VIDEO['H.264 in Matroska'] as NumberedMediaOptions);
     const offered = async (quality: string): Promise<string[]> => {
