@@ -52,17 +52,17 @@ export interface AudioJob {
 }
 
 /**
- * Seconds by which the times of an audio feed are ahead of the presentation's: Matroska has none below 0, and what a decoder needs before the first sample (priming
- * that an edit list cuts off, Opus's pre-skip) lies there.
+ * Seconds by which the times of a feed are ahead of the presentation's: Matroska has none below 0, and what a decoder needs before the first picture or sample
+ * (what an edit list cuts off, Opus's pre-skip) lies there.
  */
-export const AUDIO_LEAD = 10;
+export const FEED_LEAD = 600;
 
 /** Our Matroska feed on stdin, believed without looking far into it. */
 export function feedInput(decoder: readonly string[] = []): string[] {
   return [
     ...['-probesize', '32', '-analyzeduration', '0', '-max_pixels', '36000000', '-protocol_whitelist', 'pipe'],
     ...decoder,
-    ...['-f', 'matroska', '-copyts', '-i', 'pipe:0'],
+    ...['-itsoffset', String(-FEED_LEAD), '-f', 'matroska', '-copyts', '-i', 'pipe:0'],
   ];
 }
 
@@ -140,7 +140,7 @@ export function audioArguments({ direct, firstSample, mix, gain, bitRate }: Audi
   const filters = [resample, ...(direct ? [silenceBehind(direct)] : []), ...levelFilters(mix, gain)];
   return [
     ...QUIET,
-    ...(direct ? directInput(direct) : feedInput(['-itsoffset', String(-AUDIO_LEAD)])),
+    ...(direct ? directInput(direct) : feedInput()),
     ...['-map', direct ? `0:${direct.stream}` : '0:a:0', '-af', filters.join(',')],
     ...['-c:a', 'aac', '-b:a', String(bitRate), '-f', 'adts', 'pipe:1'],
   ];

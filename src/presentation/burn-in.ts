@@ -19,7 +19,7 @@ import { chooseFonts, writeFonts } from './attached-fonts.ts';
 import type { Opened } from './copied.ts';
 import { CutPackets } from './cut-packets.ts';
 import { DisplayTrack } from './display-track.ts';
-import { type VideoStart, videoBatches, videoFeed } from './feed.ts';
+import { feedStart, type VideoStart, videoBatches, videoFeed } from './feed.ts';
 import { uprightSize } from './rendition.ts';
 import { removeFolder, temporaryFolder } from './segment-folder.ts';
 
@@ -100,7 +100,7 @@ async function* picturedFeed(
   { source, start, displays, first }: PicturedFeed,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const { startTime } = source.info;
+  const startTime = feedStart(source);
   const cluster = (sets: readonly { time: number; data: Uint8Array }[]): Uint8Array => {
     const packets = sets.map(({ time, data }): Packet => ({ data, pts: time, duration: 0, key: true }));
     return feedCluster(packets, startTime, PICTURE_TRACK);

@@ -1,4 +1,4 @@
-import { AUDIO_LEAD } from '../ffmpeg/arguments.ts';
+import { FEED_LEAD } from '../ffmpeg/arguments.ts';
 import { segmentAt, type TimelineSegment } from '../hls/timeline.ts';
 import { unreferencedTest } from '../media/codecs/unreferenced.ts';
 import { feedCluster, feedHeader } from '../media/feed/feed.ts';
@@ -32,6 +32,11 @@ export interface VideoStart {
   readonly until?: number | undefined;
 }
 
+/** What is 0 in a feed, seconds on the source's clock: FFmpeg takes `FEED_LEAD` off its times again. */
+export function feedStart({ info }: Opened): number {
+  return info.startTime - FEED_LEAD;
+}
+
 /**
  * The packets of the played video from the last key frame at or before the start on, without those well before the start that nothing is predicted from:
  * nobody sees them.
@@ -41,7 +46,7 @@ export function videoFeed(source: Opened, start: VideoStart, signal: AbortSignal
   const { startTime } = source.info;
   const needed = withoutUnseen(videoBatches(source, start, signal), track, time + startTime);
   const some = until === undefined ? needed : endingAfter(needed, until + startTime, framesBeyond(track));
-  return clusters(track, startTime, some);
+  return clusters(track, feedStart(source), some);
 }
 
 /** @param time seconds on the source's clock */
@@ -98,9 +103,9 @@ function holding(batch: PacketBatch, packets: readonly Packet[]): PacketBatch {
   return { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
 }
 
-/** The packets of an audio track from `time` (seconds, presentation) on, `AUDIO_LEAD` later than they are. */
+/** The packets of an audio track from `time` (seconds, presentation) on. */
 export function audioFeed(source: Opened, track: Track, time: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  return clusters(track, source.info.startTime - AUDIO_LEAD, audioBatches(source, track, time, signal));
+  return clusters(track, feedStart(source), audioBatches(source, track, time, signal));
 }
 
 /** Batches as Matroska. */
@@ -128,12 +133,32 @@ export async function* videoBatches(
   const whole = cutOf(source, n);
   if (index !== undefined && whole.fromKey !== undefined) {
     const fromKey = keyAt(index, whole, time + info.startTime);
-    yield await reader.read(track.id, { ...whole, fromKey }, signal);
+    yield presented(await reader.read(track.id, { ...whole, fromKey }, signal), info.startTime);
     n += 1;
   } else {
     n = await gridStart(source, track, n, signal);
   }
-  for (; n < timeline.segments.length; n++) yield await reader.read(track.id, cutOf(source, n), signal);
+  for (; n < timeline.segments.length; n++)
+    yield presented(await reader.read(track.id, cutOf(source, n), signal), info.startTime);
+}
+
+/** Pictures closer than this are one and the same; what is re-encoded begins at most so much too early. Seconds. */
+const SAME = 0.002;
+
+/**
+ * Pictures that an edit list cuts off have times just below 0, and are for the decoder only: they are moved out of what is kept, but for the one that is on the
+ * screen at 0.
+ */
+function presented(batch: PacketBatch, startTime: number): PacketBatch {
+  const early = batch.packets.filter(({ pts }) => pts < startTime);
+  if (early.length === 0) return batch;
+  const isBegun = batch.packets.some(({ pts }) => pts >= startTime && pts < startTime + SAME);
+  const shown = isBegun ? undefined : Math.max(...early.map(({ pts }) => pts));
+  const moved = (pts: number): number => (pts === shown ? startTime : pts - 1);
+  const packets = batch.packets.map((packet) =>
+    packet.pts < startTime ? { ...packet, pts: moved(packet.pts) } : packet,
+  );
+  return { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
 }
 
 /**

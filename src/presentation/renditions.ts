@@ -129,8 +129,19 @@ function groupTags(
   }));
 }
 
-/** Bits per second of copied audio whose own rate is not known. */
+/** The most that copied audio of these codecs usually has where its own rate is not known, bits per second; of the others less. */
+const MOST_AUDIO: Readonly<Record<string, number>> = { mp3: 320_000, ac3: 640_000, eac3: 1_024_000 };
 const USUAL_AUDIO = 160_000;
+
+/** Bits per second of audio. Where nobody tells them they are at most those of the source, since that holds all tracks. */
+function soundRate({ maxBitRate, track }: Rendition, { peak }: BitRates): number {
+  if (maxBitRate !== undefined) return maxBitRate;
+  if (track.bitrate !== undefined) return track.bitrate;
+  const { sampleRate = 48_000, channels = 2, bitDepth } = track.config?.audio ?? {};
+  // FLAC of noise is as large as what it codes.
+  const most = bitDepth === undefined ? MOST_AUDIO[track.codec] : sampleRate * channels * bitDepth;
+  return Math.min(peak, most ?? Math.max(USUAL_AUDIO, 80_000 * channels));
+}
 
 /**
  * BANDWIDTH and AVERAGE-BANDWIDTH. A copy has the source's own rates, which count all its tracks, and what packaging adds, which is much where the media is
@@ -150,10 +161,7 @@ function bandwidth(
       averageBandwidth: rates.average + sound + packagingRate(packaged, 50),
     };
   }
-  const sound =
-    main.track.type === 'audio'
-      ? 0
-      : Math.max(0, ...members.map(({ maxBitRate, track }) => maxBitRate ?? track.bitrate ?? USUAL_AUDIO));
+  const sound = main.track.type === 'audio' ? 0 : Math.max(0, ...members.map((member) => soundRate(member, rates)));
   const cap = main.maxBitRate ?? 0;
   // The rate control lets a segment of two seconds use one second's worth of buffer beyond the cap.
   return { bandwidth: cap * 1.5 + sound, averageBandwidth: cap + sound };

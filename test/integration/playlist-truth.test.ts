@@ -25,6 +25,27 @@ test('BANDWIDTH covers what packaging adds, which is much where the media is lit
   assert.ok((variant?.bandwidth as number) >= peak, `BANDWIDTH ${variant?.bandwidth}, real ${peak}`);
 });
 
+for (const codec of ['flac', 'ac3'] as const) {
+  test(`BANDWIDTH of a re-encoded picture covers copied ${codec} whose rate the container does not tell`, async () => {
+    await using server = await startTestServer();
+    const sound = ['-f', 'lavfi', '-i', 'anoisesrc=r=48000:d=20:a=0.5', '-ac', '2'];
+    const picture = ['-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=20'];
+    const kind = ['-c:v', 'libx264', '-preset', 'veryfast', '-g', '50', '-c:a', codec, '-b:a', '640k'];
+    const source = await plainMedia(`loud-${codec}.mkv`, [...picture, ...sound, ...kind]);
+    const id = await server.create({ source });
+    const { variants } = checkMultivariant(await server.text(`/sessions/${id}/stream.m3u8`));
+    const root = `/sessions/${id}/audio-0`;
+    const { segments } = checkMediaPlaylist(await server.text(`${root}/playlist.m3u8`));
+    const { uri, duration } = segments[1] as { uri: string; duration: number };
+    const rate = ((await server.bytes(`${root}/${uri}`)).length * 8) / duration;
+    const average = (codecs: RegExp): number =>
+      variants.find(({ uri, codecs: own = '' }) => uri.startsWith('360p') && codecs.test(own))?.averageBandwidth ?? 0;
+    // The picture is the same beside AAC of 160 kb/s. Packaging is not counted.
+    const copied = average(/,(fLaC|ac-3)$/) - (average(/,mp4a/) - 160_000);
+    assert.ok(copied >= rate * 0.95, `declared ${copied}, real ${rate}`);
+  });
+}
+
 test('a slice that begins after the end of the audio has no audio', async () => {
   await using server = await startTestServer();
   const id = await server.create({ source: await plainMedia('uneven.mkv', [...PICTURE, ...tone(7), ...CODECS]) });

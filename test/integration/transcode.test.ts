@@ -4,7 +4,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { segmentDurations } from '../fixtures/boxes.ts';
-import { frameCount, frameRate, frameTime, type NumberedMediaOptions, numberedMedia } from '../fixtures/media.ts';
+import {
+  frameCount,
+  frameRate,
+  frameTime,
+  type NumberedMediaOptions,
+  numberedMedia,
+  plainMedia,
+} from '../fixtures/media.ts';
 import { checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
 import { decodeAudio, decodeVideo } from '../fixtures/verify.ts';
 import { type FetchedRendition, fetchRendition, type Info, startTestServer, type TestServer } from './harness.ts';
@@ -135,6 +142,24 @@ describe('transcoded renditions join seamlessly, in any order', () => {
       for (const [n, time] of along.entries()) assert.ok(Math.abs(time - (apart[n] ?? 0)) < 0.003, `${along} ${apart}`);
     });
   }
+
+  test('an edit list that begins within a group of pictures: what it cuts off is not shown, the rest once', async () => {
+    const whole = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 8, gop: 100 });
+    const source = await plainMedia('cut.mp4', ['-ss', '1.31', '-i', whole, '-c', 'copy']);
+    const id = await server.create({ source });
+    const { init, segments } = await fetchRendition(server, `/sessions/${id}/360p/playlist.m3u8`, 3);
+    const frames = await decodeVideo(init, segments);
+    const numbers = frames.map(({ number }) => number);
+    // What is cut off ends in frame 32.
+    assert.deepEqual(
+      numbers,
+      Array.from({ length: 200 - 32 }, (_, n) => n + 32),
+    );
+    const [first, second] = frames.map(({ pts }) => pts) as [number, number];
+    assert.ok(first >= 0 && second > 0 && second <= 0.04, `${first}, ${second}`);
+    for (const [n, { pts }] of frames.slice(1).entries())
+      assert.ok(Math.abs(pts - (second + n / 25)) < 0.002, `frame ${n + 33} is at ${pts} s`);
+  });
 
   test('the ladder is offered, capped by quality, the original first', async () => {
     const source = await numberedMedia(VIDEO['H.264 in Matroska'] as NumberedMediaOptions);
