@@ -33,7 +33,7 @@ const LATE_SECONDS = 1;
 /** What one process is fed with. Disposing takes back what was made for it. */
 export interface BurnInInput extends AsyncDisposable {
   readonly input: AsyncIterable<Uint8Array>;
-  readonly job: BurnInJob;
+  readonly job?: BurnInJob;
 }
 
 /** One subtitle track to be burnt in. */
@@ -157,9 +157,12 @@ export class TextBurnIn implements BurnIn {
     const { startTime } = this.#source.info;
     const fonts = await this.#files.fonts(signal);
     const packets = await this.#between(start.time - this.#lookBack, until + LATE_SECONDS, signal);
+    const input = videoFeed(this.#source, start, signal);
+    // FFmpeg 5.1 never gets done with opening a file of subtitles in which there is none.
+    if (packets.length === 0) return { input, [Symbol.asyncDispose]: async () => {} };
     const file = await this.#files.write(textSubtitleFile(this.#packets.track, packets, startTime));
     return {
-      input: videoFeed(this.#source, start, signal),
+      input,
       job: { kind: 'text', file, fonts },
       [Symbol.asyncDispose]: () => unlink(file).catch(() => {}), // it goes with the folder else
     };

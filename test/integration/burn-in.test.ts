@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { type Shown, showsBox, withAss, withPgs, withText, withVobsub } from '../fixtures/bitmap-subtitles.ts';
 import { segmentDurations } from '../fixtures/boxes.ts';
 import { boxFont } from '../fixtures/font.ts';
-import { frameCount, frameRate, type NumberedMediaOptions, numberedMedia } from '../fixtures/media.ts';
+import { frameCount, frameRate, type NumberedMediaOptions, numberedMedia, plainMedia } from '../fixtures/media.ts';
 import { startOrigin } from '../fixtures/origin.ts';
 import { checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
 import { type DecodedFrame, decodeVideo } from '../fixtures/verify.ts';
@@ -246,6 +246,17 @@ describe('subtitles burnt in', { timeout: 900_000 }, () => {
       );
     assert.deepEqual(await offered('?subtitle=0'), ['480p 704x400', '360p 634x360']);
     assert.deepEqual(await offered(''), ['original 704x400', '360p 634x360']);
+  });
+
+  test('text of which there is none near: the picture alone', async () => {
+    const cue = Buffer.from('1\n00:00:01,000 --> 00:00:02,000\nonce\n').toString('base64');
+    const picture = ['-f', 'lavfi', '-i', 'color=c=gray:s=320x180:r=5:d=60'];
+    const text = ['-f', 'srt', '-i', `data:text/plain;base64,${cue}`];
+    const kinds = ['-c:v', 'libx264', '-preset', 'ultrafast', '-g', '25', '-c:s', 'srt'];
+    const source = await plainMedia('one-cue.mkv', [...picture, ...text, ...kinds]);
+    const id = await server.create({ source });
+    const { segments } = checkMediaPlaylist(await server.text(`/sessions/${id}/360p/playlist.m3u8?subtitle=0`));
+    await server.bytes(`/sessions/${id}/360p/${segments.at(-2)?.uri}`);
   });
 
   test('what cannot be burnt in is told', async () => {
