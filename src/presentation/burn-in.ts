@@ -100,7 +100,7 @@ async function* picturedFeed(
   { source, start, displays, first }: PicturedFeed,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const startTime = feedStart(source);
+  const startTime = feedStart(source.info.startTime);
   const cluster = (sets: readonly { time: number; data: Uint8Array }[]): Uint8Array => {
     const packets = sets.map(({ time, data }): Packet => ({ data, pts: time, duration: 0, key: true }));
     return feedCluster(packets, startTime, PICTURE_TRACK);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { type NumberedMediaOptions, numberedMedia } from '../../test/fixtures/media.ts';
+import { FEED_LEAD } from '../ffmpeg/arguments.ts';
 import { planTimeline } from '../hls/timeline.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { openMedia } from '../media/open.ts';
@@ -30,7 +31,7 @@ async function fed(options: NumberedMediaOptions, time: number, until?: number):
   return printed
     .trim()
     .split('\n')
-    .map(Number)
+    .map((time) => Number(time) - FEED_LEAD)
     .sort((a, b) => a - b);
 }
 

@@ -32,9 +32,9 @@ export interface VideoStart {
   readonly until?: number | undefined;
 }
 
-/** What is 0 in a feed, seconds on the source's clock: FFmpeg takes `FEED_LEAD` off its times again. */
-export function feedStart({ info }: Opened): number {
-  return info.startTime - FEED_LEAD;
+/** What is 0 in a feed, on the clock of `startTime`, seconds: FFmpeg takes `FEED_LEAD` off its times again. */
+export function feedStart(startTime: number): number {
+  return startTime - FEED_LEAD;
 }
 
 /**
@@ -46,7 +46,7 @@ export function videoFeed(source: Opened, start: VideoStart, signal: AbortSignal
   const { startTime } = source.info;
   const needed = withoutUnseen(videoBatches(source, start, signal), track, time + startTime);
   const some = until === undefined ? needed : endingAfter(needed, until + startTime, framesBeyond(track));
-  return clusters(track, feedStart(source), some);
+  return clusters(track, startTime, some);
 }
 
 /** @param time seconds on the source's clock */
@@ -105,7 +105,7 @@ function holding(batch: PacketBatch, packets: readonly Packet[]): PacketBatch {
 
 /** The packets of an audio track from `time` (seconds, presentation) on. */
 export function audioFeed(source: Opened, track: Track, time: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  return clusters(track, feedStart(source), audioBatches(source, track, time, signal));
+  return clusters(track, source.info.startTime, audioBatches(source, track, time, signal));
 }
 
 /** Batches as Matroska. */
@@ -119,7 +119,7 @@ export async function* clusters(
     using held = batch;
     // In small pieces: FFmpeg takes its time, and each waits in memory for it.
     for (let at = 0; at < held.packets.length; at += CLUSTER_PACKETS)
-      yield feedCluster(held.packets.slice(at, at + CLUSTER_PACKETS), startTime);
+      yield feedCluster(held.packets.slice(at, at + CLUSTER_PACKETS), feedStart(startTime));
   }
 }
 
