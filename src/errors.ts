@@ -35,6 +35,7 @@ export type ErrorCode =
   | 'source-changed'
   | 'source-truncated'
   | 'source-stalled'
+  | 'source-live'
   // torrents
   | 'torrent-not-found'
   | 'torrent-invalid'

@@ -1,5 +1,6 @@
 import { AppError } from '../errors.ts';
 import type { Source } from '../source/source.ts';
+import { isPlaylist, openHlsSource } from './hls-source/open.ts';
 import { isIsobmff, openIsobmff } from './isobmff/reader.ts';
 import { openWithLibrary } from './library/reader.ts';
 import { isMatroska, openMatroska } from './matroska/reader.ts';
@@ -16,12 +17,7 @@ export async function openMedia(source: Source, signal: AbortSignal): Promise<Me
   if (isMatroska(head)) return openMatroska(source, signal);
   if (isIsobmff(head)) return openIsobmff(source, signal);
   const text = Buffer.from(head.subarray(0, 512)).toString('latin1').trimStart().toLowerCase();
-  if (text.startsWith('#extm3u')) {
-    throw new AppError(
-      'source-unsupported',
-      `${source.label} is an HLS playlist; playlists as sources are not supported yet.`,
-    );
-  }
+  if (isPlaylist(head)) return openHlsSource(source, signal);
   if (text.startsWith('<!doctype html') || text.startsWith('<html')) {
     throw new AppError('media-unrecognised', `${source.label} is a web page, not a video or audio file.`);
   }

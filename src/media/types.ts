@@ -193,6 +193,8 @@ export interface MediaReader extends AsyncDisposable {
   readonly info: MediaInfo;
   /** It can tell what is in the file, and read none of it. */
   readonly describedOnly?: true;
+  /** Bytes of the media, as far as can be told, where they are not the source's own. */
+  readonly size?: number;
   /** Absent when the container carries no index; then `scan` makes it. */
   readonly keyframes?: KeyframeIndex;
   /**

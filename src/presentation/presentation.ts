@@ -113,7 +113,7 @@ export class Presentation implements AsyncDisposable {
     this.timeline = opened.timeline;
     this.renditions = renditions;
     this.burntIn = parts.burntIn;
-    this.size = source.size;
+    this.size = opened.reader.size ?? source.size;
     this.name = source.name;
     this.indexKind = index === undefined ? 'grid' : 'exact';
     this.unplayable = renditions.length > 0 ? undefined : notPlayable(opened.info, source.label, parts.missing);
@@ -141,7 +141,7 @@ export class Presentation implements AsyncDisposable {
       ? exactTimeline(info, index, source.isScarce ? SCARCE_TARGET : TARGET_DURATION)
       : gridTimeline(info.duration, direct && TRANSCODED_TARGET);
     const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
-    const rates = bitRates(timeline, index, source.size);
+    const rates = bitRates(timeline, index, reader.size ?? source.size);
     source.expectRate?.(rates.average / 8);
     const material = { opened, identity: source.identity, index, direct, peakBitRate: rates.peak };
     const unread = isUnread(reader);

@@ -15,6 +15,8 @@ import type { HttpTuning } from './http-tuning.ts';
 export interface DownloadSink {
   /** What to ask for next, `end` exclusive; undefined asks for everything from the first byte. */
   wanted(): { readonly start: number; readonly end: number } | undefined;
+  /** Whether compressed answers are welcome. */
+  readonly takesCoded?: boolean;
   /**
    * Called with every answer (200, 206 or 416) before its bytes.
    * @returns how many bytes of the body come before the one that is wanted.
@@ -108,7 +110,7 @@ class Download {
     this.#hurried = left < this.#tuning.headTimeout;
     const headTimeout = Math.max(1, Math.min(this.#tuning.headTimeout, left));
     await this.#origin.request(
-      { method: 'GET', range: sink.wanted(), headTimeout },
+      { method: 'GET', range: sink.wanted(), headTimeout, takesCoded: sink.takesCoded ?? false },
       (head, flow) => {
         let skip = sink.accept(head, this.#metered(flow));
         this.#first = false;

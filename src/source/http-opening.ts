@@ -16,6 +16,8 @@ import type { HttpTuning } from './http-tuning.ts';
 
 export interface Opened {
   readonly known: Representation;
+  /** The answer's. */
+  readonly head: ResponseHead;
   readonly bytes: { readonly head: RangeFetch; readonly download: Promise<void> } | { readonly spool: Spool };
 }
 
@@ -47,17 +49,21 @@ export class Opening {
     const progress = download(this.#origin, sink, this.#tuning, life, true);
     try {
       await Promise.race([sink.decided, progress]);
-      const { fetch, spool } = sink;
-      if (fetch !== undefined) return { known: fetch.known, bytes: { head: fetch, download: progress } };
-      if (spool === undefined) throw new AppError('internal', `${this.#origin.label} gave no answer.`);
-      return await this.#spooled(spool, progress);
+      const { head, fetch, spool } = sink;
+      if (head !== undefined && fetch !== undefined) {
+        return { known: fetch.known, head, bytes: { head: fetch, download: progress } };
+      }
+      if (head === undefined || spool === undefined) {
+        throw new AppError('internal', `${this.#origin.label} gave no answer.`);
+      }
+      return { ...(await this.#spooled(spool, progress)), head };
     } catch (error) {
       await sink.spool?.dispose(error);
       throw error;
     }
   }
 
-  async #spooled(spool: Spool, progress: Promise<void>): Promise<Opened> {
+  async #spooled(spool: Spool, progress: Promise<void>): Promise<Pick<Opened, 'known' | 'bytes'>> {
     progress.catch((error: unknown) => spool.fail(error));
     if (spool.size === undefined) await this.#patiently(progress);
     const size = spool.size;
@@ -100,6 +106,7 @@ export class Opening {
 /** Hands every call on to the range or the spool, once it is known which of them it is. */
 class FirstSink implements DownloadSink {
   readonly decided: Promise<void>;
+  head: ResponseHead | undefined;
   fetch: RangeFetch | undefined;
   spool: Spool | undefined;
   readonly #decide: () => void;
@@ -137,6 +144,7 @@ class FirstSink implements DownloadSink {
       if (head.status === 206) this.fetch = this.#rangeOf(head);
       else if (head.status === 200) this.spool = this.#spoolOf(head);
       else throw this.#unsatisfiable(head);
+      this.head = head;
       this.#decide();
     }
     return this.#sink?.accept(head, flow) ?? 0;

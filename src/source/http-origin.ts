@@ -21,6 +21,18 @@ export interface OriginRequest {
   /** `end` is exclusive; undefined asks for everything. */
   readonly range: { readonly start: number; readonly end: number } | undefined;
   readonly headTimeout: number;
+  /** Whether a compressed body is welcome, which `onAnswer` then undoes. */
+  readonly takesCoded?: boolean;
+}
+
+/** A compressed answer to who has asked for none. */
+export class CodedAnswer extends Error {
+  readonly head: ResponseHead;
+
+  constructor(head: ResponseHead) {
+    super('a compressed answer');
+    this.head = head;
+  }
 }
 
 export class HttpOrigin {
@@ -28,13 +40,26 @@ export class HttpOrigin {
   readonly #guard: AddressGuard;
   readonly #tuning: HttpTuning;
   readonly #transport: HttpTransport;
+  readonly #ownsTransport: boolean;
   #final: URL | undefined;
 
-  constructor(url: URL, guard: AddressGuard, tuning: HttpTuning) {
+  /** @param transport whose connections it uses, and leaves open; absent: its own. */
+  constructor(url: URL, guard: AddressGuard, tuning: HttpTuning, transport?: HttpTransport) {
     this.url = url;
     this.#guard = guard;
     this.#tuning = tuning;
-    this.#transport = new HttpTransport(guard, tuning);
+    this.#transport = transport ?? new HttpTransport(guard, tuning);
+    this.#ownsTransport = transport === undefined;
+  }
+
+  /** Another resource under the same rules, over the same connections: it lives no longer than this one. */
+  neighbour(url: URL): HttpOrigin {
+    return new HttpOrigin(url, this.#guard, this.#tuning, this.#transport);
+  }
+
+  /** @throws AppError when the guard forbids `url`. */
+  check(url: URL): void {
+    this.#guard.checkUrl(url);
   }
 
   get label(): string {
@@ -63,8 +88,8 @@ export class HttpOrigin {
     if (refusal !== undefined) throw statusError(refusal, this.url);
   }
 
-  dispose(): Promise<void> {
-    return this.#transport.dispose();
+  async dispose(): Promise<void> {
+    if (this.#ownsTransport) await this.#transport.dispose();
   }
 
   /** @returns the head of an answer with a status that is an error; undefined when `onAnswer` had it. */
@@ -110,10 +135,11 @@ export class HttpOrigin {
           return undefined;
         }
         const encoding = head.status === 416 ? undefined : foreignEncoding(head);
-        if (encoding !== undefined) {
+        if (encoding !== undefined && !request.takesCoded) {
           throw new AppError(
             'source-unsupported',
             `${this.label} sends its content compressed (${encoding}) although it was asked not to.`,
+            { cause: new CodedAnswer(head) },
           );
         }
         if (url !== this.url) this.#final = url;

@@ -4,19 +4,20 @@
  * Opening is one ranged GET; its answer tells the size, the version and whether the server knows ranges, and its bytes serve the first
  * reads. Invariant: once `#failure` is set (the content changed, or dispose) every read ends with it and nothing is under way.
  */
-import { createHash } from 'node:crypto';
 import { AppError } from '../errors.ts';
 import type { AddressGuard } from './guard.ts';
 import { RangeCache } from './http-cache.ts';
 import { download } from './http-download.ts';
 import type { RangeFetch } from './http-fetch.ts';
-import { Opening } from './http-opening.ts';
-import { decode, HttpOrigin } from './http-origin.ts';
+import { type Opened, Opening } from './http-opening.ts';
+import { CodedAnswer, HttpOrigin } from './http-origin.ts';
+import { openPlaylist } from './http-playlist.ts';
 import type { Representation } from './http-representation.ts';
 import type { Spool } from './http-spool.ts';
 import { defaultTuning, type HttpTuning } from './http-tuning.ts';
+import { HttpWeb, hashOf, isPlaylistType, nameOf, namesPlaylist } from './http-web.ts';
 import { checkRange } from './range.ts';
-import type { Source } from './source.ts';
+import type { Source, Web } from './source.ts';
 
 /**
  * @throws AppError `source-unreachable`, `source-http-status`, `source-empty`, `source-no-range`, `source-stalled`, `source-unsupported`;
@@ -34,9 +35,8 @@ export async function openHttp(
   const leave = () => life.abort(signal.reason);
   signal.addEventListener('abort', leave);
   try {
-    const opening = new Opening(origin, tuning);
-    const opened = await opening.run(life.signal);
-    return new HttpSource(origin, opened.known, opened.bytes, life, tuning);
+    const playlist = namesPlaylist(url) ? await openPlaylist(origin, life, tuning) : undefined;
+    return playlist ?? (await openBytes(origin, life, tuning));
   } catch (error) {
     life.abort(error);
     await origin.dispose();
@@ -46,12 +46,27 @@ export async function openHttp(
   }
 }
 
+async function openBytes(origin: HttpOrigin, life: AbortController, tuning: HttpTuning): Promise<Source> {
+  try {
+    const opened = await new Opening(origin, tuning).run(life.signal);
+    return new HttpSource(origin, opened, life, tuning);
+  } catch (error) {
+    // Servers that compress whatever is text: of a playlist, that is as good.
+    const coded = error instanceof AppError && error.cause instanceof CodedAnswer ? error.cause : undefined;
+    if (coded === undefined || !isPlaylistType(coded.head)) throw error;
+    const playlist = await openPlaylist(origin, life, tuning);
+    if (playlist === undefined) throw error;
+    return playlist;
+  }
+}
+
 class HttpSource implements Source {
   readonly identity: string;
   readonly label: string;
   readonly name: string;
   readonly size: number;
   readonly latency = 'remote';
+  readonly web: Web;
   readonly #origin: HttpOrigin;
   readonly #life: AbortController;
   readonly #tuning: HttpTuning;
@@ -63,20 +78,16 @@ class HttpSource implements Source {
   #failure: AppError | undefined;
   #disposal: Promise<void> | undefined;
 
-  constructor(
-    origin: HttpOrigin,
-    known: Representation,
-    bytes: { readonly head: RangeFetch; readonly download: Promise<void> } | { readonly spool: Spool },
-    life: AbortController,
-    tuning: HttpTuning,
-  ) {
+  constructor(origin: HttpOrigin, opened: Opened, life: AbortController, tuning: HttpTuning) {
+    const { known, bytes } = opened;
     this.#origin = origin;
     this.#life = life;
     this.#tuning = tuning;
     this.label = known.label;
-    this.name = decode(origin.url.pathname.slice(origin.url.pathname.lastIndexOf('/') + 1));
+    this.name = nameOf(origin.url);
     this.size = known.size;
     this.identity = identityOf(origin.url, known);
+    this.web = new HttpWeb(origin, opened.head, life.signal, tuning);
     this.#cache = new RangeCache(known, tuning, (fetch) => {
       this.#queue.push(fetch);
       this.#advance();
@@ -150,9 +161,7 @@ class HttpSource implements Source {
   }
 }
 
-/** The URL may hold secrets, and is of any length: it enters as its hash. */
 function identityOf(url: URL, known: Representation): string {
   const { etag, lastModified } = known.validators;
-  const hash = createHash('sha256').update(url.href).digest('hex').slice(0, 32);
-  return `http:${hash}:${known.size}:${etag ?? lastModified ?? ''}`;
+  return `http:${hashOf(url)}:${known.size}:${etag ?? lastModified ?? ''}`;
 }

@@ -1,3 +1,34 @@
+/** What to fetch of a neighbour. */
+export interface FetchOptions {
+  /** The bytes from `start` (inclusive) to `end` (exclusive); absent: all. */
+  readonly range?: { readonly start: number; readonly end: number };
+  /** The most bytes that are taken, coding undone. */
+  readonly limit: number;
+  readonly signal: AbortSignal;
+}
+
+/** An answer, whole. */
+export interface Fetched {
+  readonly bytes: Uint8Array;
+  /** Which URL answered, after redirects. */
+  readonly url: URL;
+}
+
+/** Where a source stands on the web, and its neighbours there: what it may name (the segments of a playlist), under the source's own rules. */
+export interface Web {
+  /** Which URL answered, after redirects: relative references count from it. */
+  readonly url: URL;
+  /** RFC 8216 section 4: whether its path or its media type says that it is a playlist; others must not be read as one. */
+  readonly isPlaylist: boolean;
+  /**
+   * One resource, whole or a part, coding undone: checked by the same guard as the source, redirects too.
+   * @throws AppError `source-*`; the signal's reason.
+   */
+  fetch(url: URL, options: FetchOptions): Promise<Fetched>;
+  /** @throws AppError when `url` must not be requested, as far as its words tell. */
+  check(url: URL): void;
+}
+
 /**
  * A source: bytes with an identity. Everything above reads media through this interface and knows neither
  * files nor HTTP.
@@ -13,6 +44,8 @@ export interface Source extends AsyncDisposable {
   readonly size: number;
   /** Absolute path of a local file, for programs that can't read through us. */
   readonly localPath?: string;
+  /** Absent for what is no resource of the web. */
+  readonly web?: Web;
   /**
    * What a read costs. `local`: microseconds, so small reads are welcome. `remote`: a round trip, so readers ask for
    * few and large ranges; concurrent and repeated reads inside a range that is held or under way cost nothing.

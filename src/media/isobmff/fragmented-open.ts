@@ -120,7 +120,8 @@ function emptyFile({ walk, window }: Opening): AppError {
   return new AppError('media-damaged', `${window.source.label}: ${why}.`);
 }
 
-function fragmentedTracks(movie: MovieBox, fileSize: number): Map<number, FragmentedTrack> {
+/** By their number; those that hold chapters are none. */
+export function fragmentedTracks(movie: MovieBox, fileSize: number): Map<number, FragmentedTrack> {
   const tracks = new Map<number, FragmentedTrack>();
   for (const box of movie.tracks) {
     if (movie.chapterTracks.has(box.id)) continue;

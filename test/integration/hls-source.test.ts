@@ -1,0 +1,245 @@
+import assert from 'node:assert/strict';
+import { createCipheriv, randomBytes } from 'node:crypto';
+import { after, before, describe, test } from 'node:test';
+import { segmentDurations } from '../fixtures/boxes.ts';
+import { type HlsFiles, hlsFiles, takeApart } from '../fixtures/hls-media.ts';
+import {
+  beepFrequency,
+  frameCount,
+  frameRate,
+  frameTime,
+  type NumberedMediaOptions,
+  numberedMedia,
+} from '../fixtures/media.ts';
+import { type Site, startSite } from '../fixtures/site.ts';
+import { decodeAudio, decodeVideo } from '../fixtures/verify.ts';
+import { type FetchedPresentation, fetchPresentation, type Info, startTestServer, type TestServer } from './harness.ts';
+
+/** Audio may be this far from the picture, seconds (the issue's limit). */
+const AUDIO_TOLERANCE = 0.025;
+const FILM: NumberedMediaOptions = { container: 'mkv', video: 'h264', audio: ['aac'], seconds: 20 };
+
+/** Every number of each part once, at its time, in order; `starts` are where the parts begin, seconds. */
+async function checkFrames(
+  { video }: FetchedPresentation,
+  parts: readonly NumberedMediaOptions[] = [FILM],
+): Promise<number> {
+  assert.ok(video);
+  const frames = await decodeVideo(video.init, video.segments);
+  const expected: { number: number; time: number }[] = [];
+  let start = 0;
+  for (const options of parts) {
+    for (let n = 0; n < frameCount(options); n++) expected.push({ number: n, time: start + frameTime(n, options) });
+    start += options.seconds ?? 10;
+  }
+  assert.deepEqual(
+    frames.map(({ number }) => number),
+    expected.map(({ number }) => number),
+  );
+  const offset = (frames[0] as { pts: number }).pts;
+  assert.ok(offset >= 0 && offset < 0.1, `the first frame is at ${offset} s`);
+  for (const [n, { pts }] of frames.entries()) {
+    const { time } = expected[n] as { time: number };
+    assert.ok(Math.abs(pts - offset - time) < 0.002, `frame ${n} is at ${pts} s instead of ${time + offset} s`);
+  }
+  return offset;
+}
+
+/** A beep at each whole second. @param joins seconds at which sound may be missing a little or be cut. */
+async function checkAudio(
+  { audio }: FetchedPresentation,
+  offset: number,
+  index = 0,
+  { seconds = 20, joins = [] }: { seconds?: number; joins?: number[] } = {},
+): Promise<void> {
+  const track = audio[index];
+  assert.ok(track);
+  const { beeps, jumps } = await decodeAudio(track.init, track.segments);
+  assert.deepEqual(
+    jumps.filter(({ time }) => !joins.some((join) => Math.abs(time - offset - join) < 0.1)),
+    [],
+  );
+  const far = (time: number): boolean =>
+    time - offset > 0.5 && !joins.some((join) => Math.abs(time - offset - join) < 0.5);
+  const heard = beeps.filter(({ time }) => far(time));
+  const expected = Array.from({ length: seconds }, (_, n) => n + offset).filter(far);
+  assert.equal(heard.length, expected.length, `beeps at ${beeps.map(({ time }) => time.toFixed(3))}`);
+  for (const [n, { time, frequency }] of heard.entries()) {
+    const when = expected[n] as number;
+    assert.ok(Math.abs(time - when) <= AUDIO_TOLERANCE, `the beep of ${when} s is heard at ${time} s`);
+    assert.ok(Math.abs(frequency - beepFrequency(index)) < 50, `track ${index} beeps at ${frequency} Hz`);
+  }
+}
+
+/** EXTINF tells the truth, and segments join. */
+function checkTiming(presentation: FetchedPresentation): void {
+  for (const rendition of [presentation.video, ...presentation.audio]) {
+    assert.ok(rendition);
+    let end: number | undefined;
+    for (const [n, bytes] of rendition.segments.entries()) {
+      const { baseTime, durationSeconds } = segmentDurations(rendition.init, bytes);
+      const declared: number = (rendition.playlist.segments[n] as { duration: number }).duration;
+      assert.ok(
+        Math.abs(durationSeconds - declared) <= 1 / frameRate(FILM) + 0.01,
+        `segment ${n}: ${durationSeconds}, ${declared}`,
+      );
+      if (end !== undefined) assert.ok(Math.abs(baseTime - end) < 0.0015, `segment ${n}: ${end} to ${baseTime}`);
+      end = baseTime + durationSeconds;
+    }
+  }
+}
+
+const same = (a: FetchedPresentation, b: FetchedPresentation): void => {
+  const all = ({ video, audio }: FetchedPresentation) => [video, ...audio].flatMap((one) => one?.segments ?? []);
+  assert.ok(Buffer.concat(all(a)).equals(Buffer.concat(all(b))));
+};
+
+describe('an HLS playlist as a source, without FFmpeg', () => {
+  let server: TestServer;
+  let film: string;
+  before(async () => {
+    server = await startTestServer({ PATH: '/nonexistent' });
+    film = await numberedMedia(FILM);
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  async function opened(url: string): Promise<string> {
+    const id = await server.create({ source: url });
+    const { body: info } = await server.json<Info>(`/sessions/${id}`);
+    assert.equal(info.error, undefined);
+    assert.equal(info.index, 'exact');
+    assert.equal(info.container, 'hls');
+    return id;
+  }
+
+  async function plays(site: Site, path = '/index.m3u8'): Promise<FetchedPresentation> {
+    const id = await opened(site.url + path);
+    const got = await fetchPresentation(server, id, 7);
+    const offset = await checkFrames(got);
+    await checkAudio(got, offset);
+    checkTiming(got);
+    same(await fetchPresentation(server, await opened(site.url + path), 99), got);
+    return got;
+  }
+
+  const CASES: Record<string, string[]> = {
+    'transport streams': ['-hls_segment_filename', '{folder}/%d.ts'],
+    'fragmented MP4': ['-hls_segment_type', 'fmp4', '-hls_segment_filename', '{folder}/%d.m4s'],
+    'byte ranges of a transport stream': ['-hls_flags', 'single_file'],
+    'byte ranges of fragmented MP4': ['-hls_segment_type', 'fmp4', '-hls_flags', 'single_file'],
+    'segments of many groups of pictures': ['-hls_time', '7', '-hls_segment_filename', '{folder}/%d.ts'],
+  };
+  for (const [name, args] of Object.entries(CASES)) {
+    test(`${name}: every frame once, audio in step, shuffled`, async () => {
+      await using site = await startSite(await hlsFiles(film, args));
+      await plays(site);
+    });
+  }
+
+  test('a key for all segments, and one with an explicit vector after the first ones', async () => {
+    const files = await hlsFiles(film, ['-hls_segment_filename', '{folder}/%d.ts']);
+    const index = takeApart(files.get('/index.m3u8') as string);
+    const keys = [randomBytes(16), randomBytes(16)] as const;
+    const iv = randomBytes(16);
+    const segments = index.segments.map((segment, n) => {
+      const vector = n < 3 ? Buffer.from(n.toString(16).padStart(32, '0'), 'hex') : iv;
+      const cipher = createCipheriv('aes-128-cbc', keys[n < 3 ? 0 : 1], vector);
+      const path = `/${n}.ts`;
+      files.set(path, Buffer.concat([cipher.update(files.get(path) as Uint8Array), cipher.final()]));
+      if (n === 0) return `#EXT-X-KEY:METHOD=AES-128,URI="keys/a.key?user=1"\n${segment}`;
+      if (n === 3) return `#EXT-X-KEY:METHOD=AES-128,URI="keys/b.key",IV=0x${iv.toString('hex')}\n${segment}`;
+      return segment;
+    });
+    files.set('/index.m3u8', [index.head, ...segments, index.end].join(''));
+    files.set('/keys/a.key', keys[0]);
+    files.set('/keys/b.key', keys[1]);
+    await using site = await startSite(files);
+    await plays(site);
+    const asked = site.requests.filter(({ path }) => path.startsWith('/keys/'));
+    assert.ok(asked.length <= 4, `${asked.length} requests for two keys in two presentations`);
+    files.set('/keys/a.key', randomBytes(16));
+    await using wrong = await startSite(files);
+    const { body: info } = await server.json<Info>(
+      `/sessions/${await server.create({ source: `${wrong.url}/index.m3u8` })}`,
+    );
+    assert.equal(info.errorCode, 'media-damaged');
+    assert.match(info.error ?? '', /cannot be decrypted/);
+  });
+
+  test('discontinuities: clocks that begin anew, far away and near the end of 33 bits', async () => {
+    const parts: NumberedMediaOptions[] = [
+      { ...FILM, seconds: 8 },
+      { ...FILM, seconds: 6 },
+      { ...FILM, seconds: 10 },
+    ];
+    const starts = ['0', '4000', '95440.7'];
+    const files: HlsFiles = new Map();
+    let list = '';
+    for (const [n, options] of parts.entries()) {
+      const args = ['-output_ts_offset', starts[n] as string, '-hls_segment_filename', '{folder}/%d.ts'];
+      const made = await hlsFiles(await numberedMedia(options), args, `/${n}`);
+      const { head, segments } = takeApart(made.get(`/${n}/index.m3u8`) as string);
+      const own = segments.map((segment) => segment.replace(/^(\d+\.ts)/m, `${n}/$1`)).join('');
+      list += n === 0 ? head + own : `#EXT-X-DISCONTINUITY\n${own}`;
+      for (const [path, bytes] of made) files.set(path, bytes);
+    }
+    files.set('/index.m3u8', `${list}#EXT-X-ENDLIST\n`);
+    await using site = await startSite(files);
+    const id = await opened(`${site.url}/index.m3u8`);
+    const got = await fetchPresentation(server, id, 5);
+    const offset = await checkFrames(got, parts);
+    await checkAudio(got, offset, 0, { seconds: 24, joins: [8, 14] });
+    same(await fetchPresentation(server, await opened(`${site.url}/index.m3u8`), 31), got);
+  });
+
+  test('variants with audio of its own: the best is played, its audio are tracks', async () => {
+    const both = await numberedMedia({ ...FILM, audio: ['aac', 'aac'] });
+    const small = await numberedMedia({ ...FILM, seconds: 6 });
+    const files: HlsFiles = new Map();
+    const add = async (source: string, args: string[], prefix: string): Promise<void> => {
+      for (const [path, bytes] of await hlsFiles(source, args, prefix)) files.set(path, bytes);
+    };
+    const fmp4 = ['-hls_segment_type', 'fmp4', '-hls_segment_filename', '{folder}/%d.m4s'];
+    await add(both, ['-map', '-0:a', ...fmp4], '/video');
+    await add(both, ['-map', '-0:v', '-map', '-0:a:1', ...fmp4], '/english');
+    await add(both, ['-map', '-0:v', '-map', '-0:a:0', '-hls_segment_filename', '{folder}/%d.ts'], '/german');
+    await add(small, ['-hls_segment_filename', '{folder}/%d.ts'], '/small');
+    files.set(
+      '/main.m3u8',
+      [
+        '#EXTM3U',
+        '#EXT-X-INDEPENDENT-SEGMENTS',
+        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="English, stereo",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,URI="english/index.m3u8"',
+        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="Deutsch",LANGUAGE="de",AUTOSELECT=YES,URI="german/index.m3u8"',
+        '#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="sound",NAME="Missing",LANGUAGE="fr",URI="french/index.m3u8"',
+        '#EXT-X-STREAM-INF:BANDWIDTH=300000,CODECS="avc1.64000d,mp4a.40.2"',
+        'small/index.m3u8',
+        '#EXT-X-STREAM-INF:BANDWIDTH=9000000,RESOLUTION=1920x1080,CODECS="dvh1.05.06,mp4a.40.2",AUDIO="sound"',
+        'dolby/index.m3u8',
+        '#EXT-X-STREAM-INF:BANDWIDTH=2000000,RESOLUTION=320x180,CODECS="avc1.64000d,mp4a.40.2",AUDIO="sound"',
+        'video/index.m3u8',
+        '',
+      ].join('\r\n'),
+    );
+    await using site = await startSite(files);
+    const id = await opened(`${site.url}/main.m3u8`);
+    assert.equal(site.requests.filter(({ path }) => /dolby|small/.test(path)).length, 0);
+    const { body: info } = await server.json<Info>(`/sessions/${id}`);
+    const sounds = info.availableStreams?.filter(({ type }) => type === 'audio') ?? [];
+    assert.deepEqual(
+      sounds.map(({ language, delivery }) => [language, delivery]),
+      [
+        ['en', 'copied'],
+        ['de', 'copied'],
+        ['fr', 'omitted'],
+      ],
+    );
+    assert.match(sounds[2]?.reason ?? '', /404/);
+    const got = await fetchPresentation(server, id, 3);
+    assert.equal(got.audio.length, 2);
+    const offset = await checkFrames(got);
+    await checkAudio(got, offset, 0);
+    await checkAudio(got, offset, 1);
+    checkTiming(got);
+  });
+});
