@@ -196,8 +196,10 @@ describe('an HLS playlist as a source, without FFmpeg', () => {
     const both = await numberedMedia({ ...FILM, audio: ['aac', 'aac'] });
     const small = await numberedMedia({ ...FILM, seconds: 6 });
     const files: HlsFiles = new Map();
+    // FFmpeg moves times below 0 (decoding order, priming) upwards, in each file as far as that one needs: away from them.
     const add = async (source: string, args: string[], prefix: string): Promise<void> => {
-      for (const [path, bytes] of await hlsFiles(source, args, prefix)) files.set(path, bytes);
+      const made = await hlsFiles(source, ['-output_ts_offset', '10', ...args], prefix);
+      for (const [path, bytes] of made) files.set(path, bytes);
     };
     const fmp4 = ['-hls_segment_type', 'fmp4', '-hls_segment_filename', '{folder}/%d.m4s'];
     await add(both, ['-map', '-0:a', ...fmp4], '/video');
