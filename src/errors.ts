@@ -36,6 +36,7 @@ export type ErrorCode =
   | 'source-truncated'
   | 'source-stalled'
   | 'source-live'
+  | 'playlist-damaged'
   // torrents
   | 'torrent-not-found'
   | 'torrent-invalid'

@@ -42,6 +42,7 @@ export const PROBLEMS = {
   'source-truncated': { status: 502, title: 'The source is shorter than it said' },
   'source-stalled': { status: 504, title: 'The source stopped sending' },
   'source-live': { status: 501, title: 'The source is a live stream' },
+  'playlist-damaged': { status: 502, title: 'The playlist, or what it names, is damaged' },
   'torrent-not-found': { status: 404, title: 'No such torrent' },
   'torrent-invalid': { status: 502, title: 'The torrent is not valid' },
   'torrent-unsupported': { status: 501, title: 'This kind of torrent is not supported' },

@@ -162,7 +162,7 @@ describe('an HLS playlist as a source, without FFmpeg', () => {
     const { body: info } = await server.json<Info>(
       `/sessions/${await server.create({ source: `${wrong.url}/index.m3u8` })}`,
     );
-    assert.equal(info.errorCode, 'media-damaged');
+    assert.equal(info.errorCode, 'playlist-damaged');
     assert.match(info.error ?? '', /cannot be decrypted/);
   });
 

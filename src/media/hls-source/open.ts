@@ -51,7 +51,8 @@ export function isPlaylist(head: Uint8Array): boolean {
 /**
  * Opens a source that `isPlaylist`: with two requests for a playlist of segments, three for one of variants, one more for an initialization section and one for
  * a key, and as many for each audio rendition.
- * @throws AppError `source-unsupported` for what is no playlist by its URL or media type, `source-live`, `media-*`, `source-*`; the signal's reason.
+ * @throws AppError `source-unsupported` for what is no playlist by its URL or media type, `source-live`, `playlist-damaged`,
+ * `media-not-playable`, `source-*`; the signal's reason.
  */
 export async function openHlsSource(source: Source, signal: AbortSignal): Promise<MediaReader> {
   const { web } = source;
@@ -73,18 +74,25 @@ export async function openHlsSource(source: Source, signal: AbortSignal): Promis
       `${source.label} is larger than ${MAX_PLAYLIST} bytes, more than any playlist needs.`,
     );
   }
-  const playlist = parsed(await source.read(0, source.size, signal), source.label);
+  const bytes = await source.read(0, source.size, signal);
   const lifetime = new AbortController();
   const cache = new SegmentCache<SegmentMedia>(CACHE_BYTES);
   const opening: Opening = { fetcher: new Fetcher(web, lifetime.signal), cache, signal };
   try {
-    const chosen = await choose(playlist, source, web, opening);
+    const chosen = await choose(parsed(bytes, source.label), source, web, opening);
     return await makeReader(source, chosen, lifetime, opening);
   } catch (error) {
     lifetime.abort(error);
     await cache[Symbol.asyncDispose]();
-    throw error;
+    throw asPlaylistError(error);
   }
+}
+
+/** Other errors say that another reader may be tried, which would only see the text. */
+function asPlaylistError(error: unknown): unknown {
+  if (!(error instanceof AppError)) return error;
+  if (error.code !== 'media-damaged' && error.code !== 'media-unrecognised') return error;
+  return new AppError('playlist-damaged', error.detail, { cause: error });
 }
 
 async function choose(

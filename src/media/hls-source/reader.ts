@@ -16,7 +16,7 @@ const PARALLEL = 6;
 const INTERLEAVE = 3;
 /** Neighbours that are looked at for that, on each side. */
 const MAX_NEIGHBOURS = 3;
-/** Packets that begin less than this before their segment's region ends belong to it, seconds. */
+/** By which times are rounded, at most. Seconds. */
 const TOLERANCE = 0.001;
 
 /** Which stream of which segments a track is. */
@@ -101,14 +101,15 @@ export class HlsReader implements MediaReader {
     const parts = await this.#segments(binding, first, end, signal);
     for (let i = 0; i < MAX_NEIGHBOURS && first > 0; i++) {
       const begin = parts.find((packets) => packets.length > 0)?.[0]?.pts;
-      if (begin !== undefined && begin <= from + TOLERANCE) break;
+      if (begin !== undefined && begin <= from) break;
       if (from - (sequence.starts[first] as number) > INTERLEAVE) break;
       first -= 1;
       parts.unshift(await this.#neighbour(binding, first, signal));
     }
     for (let i = 0; i < MAX_NEIGHBOURS && end < sequence.count; i++) {
       const last = parts.findLast((packets) => packets.length > 0)?.at(-1);
-      if (last !== undefined && last.pts + last.duration >= to - TOLERANCE) break;
+      // Times are rounded: the next packet may begin a little before this one ends.
+      if (last !== undefined && (last.pts >= to || last.pts + last.duration >= to + TOLERANCE)) break;
       if ((sequence.starts[end] as number) > to + INTERLEAVE) break;
       parts.push(await this.#neighbour(binding, end, signal));
       end += 1;
