@@ -198,7 +198,11 @@ describe('an HLS playlist as a source, without FFmpeg', () => {
     const files: HlsFiles = new Map();
     // FFmpeg moves times below 0 (decoding order, priming) upwards, in each file as far as that one needs: away from them.
     const add = async (source: string, args: string[], prefix: string): Promise<void> => {
-      const made = await hlsFiles(source, ['-output_ts_offset', '10', ...args], prefix);
+      const made = await hlsFiles(
+        source,
+        ['-output_ts_offset', '10', '-muxdelay', '0', '-muxpreload', '0', ...args],
+        prefix,
+      );
       for (const [path, bytes] of made) files.set(path, bytes);
     };
     const fmp4 = ['-hls_segment_type', 'fmp4', '-hls_segment_filename', '{folder}/%d.m4s'];
