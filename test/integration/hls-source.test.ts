@@ -13,7 +13,14 @@ import {
 } from '../fixtures/media.ts';
 import { type Site, startSite } from '../fixtures/site.ts';
 import { decodeAudio, decodeVideo } from '../fixtures/verify.ts';
-import { type FetchedPresentation, fetchPresentation, type Info, startTestServer, type TestServer } from './harness.ts';
+import {
+  type FetchedPresentation,
+  fetchPresentation,
+  fetchRendition,
+  type Info,
+  startTestServer,
+  type TestServer,
+} from './harness.ts';
 
 /** Audio may be this far from the picture, seconds (the issue's limit). */
 const AUDIO_TOLERANCE = 0.025;
@@ -50,7 +57,11 @@ async function checkAudio(
   { audio }: FetchedPresentation,
   offset: number,
   index = 0,
-  { seconds = 20, joins = [] }: { seconds?: number; joins?: number[] } = {},
+  {
+    seconds = 20,
+    joins = [],
+    tolerance = AUDIO_TOLERANCE,
+  }: { seconds?: number; joins?: number[]; tolerance?: number } = {},
 ): Promise<void> {
   const track = audio[index];
   assert.ok(track);
@@ -66,7 +77,7 @@ async function checkAudio(
   assert.equal(heard.length, expected.length, `beeps at ${beeps.map(({ time }) => time.toFixed(3))}`);
   for (const [n, { time, frequency }] of heard.entries()) {
     const when = expected[n] as number;
-    assert.ok(Math.abs(time - when) <= AUDIO_TOLERANCE, `the beep of ${when} s is heard at ${time} s`);
+    assert.ok(Math.abs(time - when) <= tolerance, `the beep of ${when} s is heard at ${time} s`);
     assert.ok(Math.abs(frequency - beepFrequency(index)) < 50, `track ${index} beeps at ${frequency} Hz`);
   }
 }
@@ -127,6 +138,7 @@ describe('an HLS playlist as a source, without FFmpeg', () => {
     'fragmented MP4': ['-hls_segment_type', 'fmp4', '-hls_segment_filename', '{folder}/%d.m4s'],
     'byte ranges of a transport stream': ['-hls_flags', 'single_file'],
     'byte ranges of fragmented MP4': ['-hls_segment_type', 'fmp4', '-hls_flags', 'single_file'],
+    'a clock that passes 33 bits': ['-output_ts_offset', '95436.3', '-hls_segment_filename', '{folder}/%d.ts'],
     'segments of many groups of pictures': ['-hls_time', '7', '-hls_segment_filename', '{folder}/%d.ts'],
   };
   for (const [name, args] of Object.entries(CASES)) {
@@ -248,4 +260,111 @@ describe('an HLS playlist as a source, without FFmpeg', () => {
     await checkAudio(got, offset, 1);
     checkTiming(got);
   });
+
+  for (const video of ['h264', 'hevc'] as const) {
+    for (const type of ['mpegts', 'fmp4']) {
+      test(`${video} with open groups of pictures in ${type}`, async () => {
+        const open = await numberedMedia({ ...FILM, video, openGop: true });
+        const args = ['-hls_segment_type', type, '-tag:v', video === 'hevc' && type === 'fmp4' ? 'hvc1' : '0'];
+        const tagged = video === 'hevc' && type === 'fmp4' ? args : args.slice(0, 2);
+        await using site = await startSite(await hlsFiles(open, tagged));
+        const got = await fetchPresentation(server, await opened(`${site.url}/index.m3u8`), 7);
+        await checkAudio(got, await checkFrames(got));
+      });
+    }
+  }
+
+  test('packed audio beside video, with times and without', async () => {
+    const files = await hlsFiles(film, [
+      '-map',
+      '-0:a',
+      '-output_ts_offset',
+      '10',
+      '-muxdelay',
+      '0',
+      '-muxpreload',
+      '0',
+    ]);
+    const sound = await hlsFiles(
+      film,
+      [
+        '-map',
+        '-0:v',
+        '-f',
+        'segment',
+        '-segment_time',
+        '2',
+        '-segment_format',
+        'adts',
+        '-segment_list',
+        '{folder}/index.m3u8',
+        '{folder}/%d.aac',
+        '-f',
+        'null',
+        '/dev/null.m3u8',
+      ],
+      '/aac',
+    );
+    const { head, segments, end } = takeApart(sound.get('/aac/index.m3u8') as string);
+    let time = 10;
+    for (const [n, segment] of segments.entries()) {
+      files.set(`/aac/${n}.aac`, sound.get(`/aac/${n}.aac`) as Uint8Array);
+      files.set(`/timed/${n}.aac`, Buffer.concat([timestamp(time), sound.get(`/aac/${n}.aac`) as Uint8Array]));
+      time += Number(/#EXTINF:([\d.]+)/.exec(segment)?.[1]);
+    }
+    const list = [head.replace('#EXT-X-ALLOW-CACHE:YES\n', ''), ...segments, end || '#EXT-X-ENDLIST\n'].join('');
+    files.set('/aac/index.m3u8', list);
+    files.set('/timed/index.m3u8', list);
+    files.set(
+      '/main.m3u8',
+      `#EXTM3U
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="timed",URI="timed/index.m3u8"
+#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="plain",URI="aac/index.m3u8"
+#EXT-X-STREAM-INF:BANDWIDTH=2000000,AUDIO="a"
+index.m3u8
+`,
+    );
+    await using site = await startSite(files);
+    const got = await fetchPresentation(server, await opened(`${site.url}/main.m3u8`), 3);
+    const offset = await checkFrames(got);
+    assert.equal(got.audio.length, 2);
+    for (const audio of got.audio) await checkAudio({ audio: [audio] }, offset);
+    const alone = await fetchPresentation(server, await opened(`${site.url}/timed/index.m3u8`), 3);
+    assert.equal(alone.video, undefined);
+    await checkAudio(alone, 0);
+  });
+});
+
+/** An ID3 tag that tells the time of what follows it. RFC 8216 section 3.4. */
+function timestamp(seconds: number): Buffer {
+  const tag = Buffer.concat([
+    Buffer.from('ID3\x04\0\0\0\0\0\x3fPRIV\0\0\0\x35\0\0com.apple.streaming.transportStreamTimestamp\0', 'latin1'),
+    Buffer.alloc(8),
+  ]);
+  tag.writeBigUInt64BE(BigInt(Math.round(seconds * 90_000)), tag.length - 8);
+  return tag;
+}
+
+describe('an HLS playlist as a source, transcoded', () => {
+  let server: TestServer;
+  before(async () => {
+    server = await startTestServer();
+  });
+  after(() => server[Symbol.asyncDispose]());
+
+  for (const type of ['mpegts', 'fmp4']) {
+    test(`${type}: every frame once in a variant, AC-3 in step as AAC`, async () => {
+      const film = await numberedMedia({ ...FILM, seconds: 14, audio: ['ac3'] });
+      await using site = await startSite(await hlsFiles(film, ['-hls_segment_type', type]));
+      const id = await server.create({ source: `${site.url}/index.m3u8` });
+      const { body: info } = await server.json<Info>(`/sessions/${id}`);
+      assert.equal(info.error, undefined);
+      const video = await fetchRendition(server, `/sessions/${id}/360p/playlist.m3u8`, 11);
+      const offset = await checkFrames({ video, audio: [] }, [{ ...FILM, seconds: 14 }]);
+      const name = /audio-0[\w-]*aac[\w-]*/.exec(await server.text(`/sessions/${id}/stream.m3u8`))?.[0];
+      assert.ok(name, 'AC-3 is offered as AAC');
+      const audio = await fetchRendition(server, `/sessions/${id}/${name}/playlist.m3u8`, 5);
+      await checkAudio({ audio: [audio] }, offset, 0, { seconds: 14, tolerance: 0.045 });
+    });
+  }
 });
