@@ -100,7 +100,7 @@ export type Command =
   /** Ends everything; the worker exits by itself afterwards. */
   | { readonly type: 'stop'; readonly id: number };
 
-/** Why a torrent doesn't go on. It goes on by itself when the cause is gone (a `demand` or `forget` tries again). */
+/** Why a torrent doesn't go on. It goes on by itself when the cause is gone: it is tried every 5 s, and with each `demand` and `forget`. */
 export type TorrentFault =
   | 'disk-full'
   | 'disk-failed'
@@ -160,7 +160,7 @@ export type EngineEvent =
       readonly fault: TorrentFault;
       /** A sentence. */ readonly message: string;
     }
-  /** The fault before is over. */
+  /** The fault before is over: something could be written again. */
   | { readonly type: 'recovered'; readonly infoHash: InfoHash }
   /** The answer to a command with an `id`. */
   | { readonly type: 'done'; readonly id: number }

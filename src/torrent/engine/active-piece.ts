@@ -6,6 +6,7 @@
  * disk, given back), in this order and never back. Parts are hashed in order.
  */
 import { createHash } from 'node:crypto';
+import { clock } from './clock.ts';
 import type { KnownPeer } from './peer-book.ts';
 import { SLAB, type SlabPool } from './slab-pool.ts';
 import { BLOCK } from './wire/reader.ts';
@@ -24,7 +25,7 @@ interface Part {
 }
 
 /** `P` is a peer; what it is does not matter here. */
-export class ActivePiece<P extends object> {
+export class ActivePiece<P extends { readonly known: KnownPeer }> {
   readonly index: number;
   readonly length: number;
   readonly blocks: number;
@@ -50,6 +51,8 @@ export class ActivePiece<P extends object> {
   /** Whoever began it by itself, being fast enough. */
   owner: P | undefined;
   dropped = false;
+  /** When something of it came last, or it was begun. */
+  movedAt = clock.now;
 
   constructor(index: number, length: number, pieceLength: number, pool: SlabPool) {
     this.index = index;
@@ -189,6 +192,7 @@ export class ActivePiece<P extends object> {
     this.#second.delete(block);
     this.by[block] = from;
     this.#here += 1;
+    this.movedAt = clock.now;
     const index = Math.floor((block * BLOCK) / this.#slab);
     const part = this.#parts[index]!;
     part.left -= 1;
@@ -243,6 +247,21 @@ export class ActivePiece<P extends object> {
       if (part !== undefined && part.left > 0) this.#drop(part);
       else if (part?.written && !part.hashed) this.#drop(part);
     return asked;
+  }
+
+  /** Whether any of it came from one of these, or is to come. */
+  isTouchedBy(some: ReadonlySet<KnownPeer>): boolean {
+    for (let block = 0; block < this.blocks; block += 1) {
+      const from = this.by[block] ?? this.askedOf(block)?.known;
+      const second = this.#second.get(block)?.known;
+      if ((from !== undefined && some.has(from)) || (second !== undefined && some.has(second))) return true;
+    }
+    return false;
+  }
+
+  /** Nobody is asked for what is missing. */
+  get isIdle(): boolean {
+    return this.free > 0 && this.free + this.#here === this.blocks;
   }
 
   /** Every block's sender, without repetition. */

@@ -8,6 +8,7 @@
 import type { Demand } from '../protocol.ts';
 import type { BitField } from './bit-field.ts';
 import type { ChunkStore } from './chunk-store.ts';
+import { clock } from './clock.ts';
 import { RANK } from './lanes.ts';
 import type { Layout } from './layout.ts';
 import type { Peer, PeerPiece } from './peer.ts';
@@ -31,6 +32,8 @@ interface DownloadOwner {
   spent(bytes: number): void;
 }
 
+/** Nobody has been asked for the rest of a piece for so long. */
+const STUCK_MS = 3000;
 /** With so many seconds of requests before it, what a reader waits for goes first. */
 const PREEMPT_SECONDS = 0.1;
 /** The oldest requests are on their way already. */
@@ -318,6 +321,21 @@ export class Download {
     this.#unwanted = false;
     for (const piece of [...this.picker.making])
       if (this.picker.lanes.rankOf[piece.index] === RANK.none && !piece.complete) this.#restart(piece);
+  }
+
+  /** Now and then: a piece that those who are here may not finish (it is another's, who is gone or suspected) begins anew. */
+  tick(): void {
+    if (this.#demanded && !this.#paused)
+      for (const piece of [...this.picker.making]) if (this.#isStuck(piece)) this.#restart(piece);
+    this.fillAll();
+  }
+
+  #isStuck(piece: PeerPiece): boolean {
+    if (!piece.isIdle || piece.untouched || clock.now - piece.movedAt < STUCK_MS) return false;
+    if (this.picker.lanes.rankOf[piece.index] === RANK.none) return false;
+    for (const peer of this.#owner.peers)
+      if (peer.have !== undefined && peer.asked.size === 0 && peer.offers(piece.index)) return true;
+    return false;
   }
 
   // What peers have

@@ -347,7 +347,7 @@ export class Swarm implements PeerOwner {
       if ((owing > SILENT_MS && silent > SILENT_MS) || owing > SLOW_BLOCK_MS || silent > DEAD_MS) this.#drop(peer);
     }
     this.#work?.tick();
-    this.#work?.download.fillAll();
+    this.#work?.download.tick();
     this.#extensions.tick();
     this.#speed.measure(seconds, this.#work?.download.downloaded ?? 0, this.#work?.uploads.uploaded ?? 0);
   }

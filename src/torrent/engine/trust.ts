@@ -54,10 +54,9 @@ export class Trust {
       return;
     }
     for (const known of senders) known.suspected = true;
-    for (const other of [...this.#owner.making()]) {
-      const hands = other.contributors();
-      if (other !== piece && hands.size > 1 && !hands.isDisjointFrom(senders)) this.#owner.restart(other);
-    }
+    // What they are at work on together would only accuse them again.
+    for (const other of [...this.#owner.making()])
+      if (other !== piece && !other.complete && other.isTouchedBy(senders)) this.#owner.restart(other);
     this.#digests(piece, (digests) => {
       if (digests !== undefined) this.#cases.set(piece.index, { senders: piece.by, digests });
       else for (const known of senders) known.suspected = false;

@@ -25,6 +25,8 @@ interface WorkOwner {
   ban(known: KnownPeer, reason: string): void;
 }
 
+/** A disk that refused is tried again. */
+const RETRY_MS = 5000;
 const PERSIST_MS = 10_000;
 
 export class Work {
@@ -40,7 +42,9 @@ export class Work {
   #persistAt = 0;
   #persisting: Promise<void> = Promise.resolve();
   readonly #rehashing: Promise<void>;
+  /** Told, and not over yet: over is it when something could be written again. */
   #fault: TorrentFault | undefined;
+  #retryAt = 0;
   #closed = false;
 
   /** @throws Error when the info dictionary can't be used, or the directory not made. */
@@ -103,6 +107,7 @@ export class Work {
 
   #gained(piece: number): void {
     this.#changed = true;
+    this.#recover();
     if (this.#verified.push(piece) === 1) setImmediate(() => this.#tellVerified());
     this.#owner.gained(piece);
   }
@@ -114,7 +119,6 @@ export class Work {
   }
 
   setDemand(demand: Demand): void {
-    this.#recover();
     this.download.setDemand(demand);
   }
 
@@ -126,7 +130,10 @@ export class Work {
 
   #failed(error: NodeJS.ErrnoException): void {
     if (this.#closed) return;
+    this.#retryAt = clock.now + RETRY_MS;
+    const before = this.#fault;
     this.#fault = error.code === 'ENOSPC' || error.code === 'EDQUOT' ? 'disk-full' : 'disk-failed';
+    if (this.#fault === before) return;
     const message =
       this.#fault === 'disk-full'
         ? 'The disk is full: nothing more of the torrent can be stored.'
@@ -151,13 +158,16 @@ export class Work {
     this.#verified = this.#verified.filter((piece) => !gone.has(piece));
     this.#owner.gaveUp(lost);
     for (const chunk of valid) await this.#store.forget(chunk);
-    this.#recover();
     this.download.resume();
   }
 
   /** Writes down what is had, if it has changed and the last time was a while ago. */
   tick(): void {
     this.uploads.tick();
+    if (this.#fault !== undefined && clock.now >= this.#retryAt) {
+      this.#retryAt = clock.now + RETRY_MS;
+      this.download.resume();
+    }
     if (!this.#torrent.keep || !this.#changed || clock.now < this.#persistAt) return;
     this.#persistAt = clock.now + PERSIST_MS;
     this.#persist();
