@@ -92,7 +92,7 @@ test('a read waits for its own bytes only', async () => {
 });
 
 test('content of unknown size is opened when its end has come', async () => {
-  await using it = await opened({ chunked: true });
+  await using it = await opened({ chunked: true }, { ...calm, unknownSizePatience: 60_000 });
   assert.equal(it.source.size, body.length);
   assertBytes(await it.source.read(12 * MB, MB), 12 * MB, body.length);
 });
