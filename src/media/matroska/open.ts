@@ -67,7 +67,7 @@ async function assemble(
   const times = programme(layout, tracks, main, cues);
   let { endTime } = times;
   let all = tracks;
-  const doubtful = cues === undefined || (endTime ?? 0) > times.lastCue + DOUBTFUL_SECONDS;
+  const doubtful = cues === undefined || (endTime ?? 0) > times.lastCue + likelyRest(cues, tracks);
   if (endTime === undefined || layout.truncated || (doubtful && source.latency === 'local')) {
     const ends = await findEnds(source, layout, tracks, signal);
     if (ends.size > 0) {
@@ -161,6 +161,17 @@ function firstAudio(
   if (main.track.type !== 'audio' || first === undefined) return undefined;
   const ticks = Math.round((first * 1e9 + main.entry.codecDelay) / layout.info.timestampScale);
   return { ticks, cluster: layout.firstCluster };
+}
+
+/**
+ * Seconds that a programme may well go on after its last key frame. The declared duration is that of the longest track, and subtitles are often longer than what
+ * they belong to: where there are any, only a usual group of pictures is believed.
+ */
+function likelyRest({ cues }: OpenedIndex, tracks: ReadonlyMap<number, OpenTrack>): number {
+  if (![...tracks.values()].some(({ track }) => track.type === 'subtitle')) return DOUBTFUL_SECONDS;
+  let longest = 1;
+  for (let i = 1; i < cues.times.length; i++) longest = Math.max(longest, cues.times[i]! - cues.times[i - 1]!);
+  return Math.min(DOUBTFUL_SECONDS, longest + 1);
 }
 
 interface Programme {

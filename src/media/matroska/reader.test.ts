@@ -329,3 +329,14 @@ describe('isMatroska', () => {
     assert.equal(isMatroska(new TextEncoder().encode('ftypisom and more of that')), false);
   });
 });
+
+it('subtitles that go on beyond the sound and the picture do not make the programme longer', async () => {
+  const subtitles = join(folder, 'long.srt');
+  await writeFile(subtitles, '1\n00:00:03,000 --> 00:00:40,000\nlong\n');
+  const path = await make(
+    'long-subtitle.mkv',
+    `${VIDEO} ${TONE} -i ${subtitles} -map 0 -map 1 -map 2 ${X264} -c:a aac`,
+  );
+  await using reader = await openMatroska(memorySource(await load(path)), signal);
+  assert.ok(Math.abs(reader.info.duration - 13) < 0.1, `${reader.info.duration} s`);
+});
