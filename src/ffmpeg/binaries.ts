@@ -24,15 +24,13 @@ async function isExecutable(path: string): Promise<boolean> {
   }
 }
 
-async function firstExecutable(candidates: readonly string[]): Promise<string | undefined> {
-  for (const candidate of candidates) {
-    if (await isExecutable(candidate)) return candidate;
-  }
-  return undefined;
-}
-
 /** The absolute path of a command: the configured one, else on PATH, else beside the executable; undefined when it is nowhere. */
 export async function findBinary(command: Command, places: Places): Promise<string | undefined> {
+  return (await findBinaries(command, places))[0];
+}
+
+/** All of them, in that order: the first may turn out to be of no use. */
+export async function findBinaries(command: Command, places: Places): Promise<readonly string[]> {
   const suffix = (places.platform ?? process.platform) === 'win32' ? '.exe' : '';
   const directories = places.pathEntries.filter((entry) => isAbsolute(entry));
   const { configured } = places;
@@ -43,5 +41,7 @@ export async function findBinary(command: Command, places: Places): Promise<stri
   }
   candidates.push(...directories.map((d) => join(d, command + suffix)));
   if (places.besideExecutable) candidates.push(join(places.besideExecutable, command + suffix));
-  return firstExecutable(candidates);
+  const known = [...new Set(candidates)];
+  const executable = await Promise.all(known.map(isExecutable));
+  return known.filter((_, position) => executable[position]);
 }

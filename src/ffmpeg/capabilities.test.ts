@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type Capabilities, describeCapabilities, detectCapabilities } from './capabilities.ts';
@@ -191,6 +191,18 @@ describe('detectCapabilities', () => {
     ['prints without end', 'exec cat /dev/zero', /its answer has no end/],
     ['hangs', 'exec sleep 1000', /does not answer within 5 s/],
   ];
+  it('passes over a configured FFmpeg that does not work', async () => {
+    const configured = fake({ version: 'exit 3' });
+    const folder = mkdtempSync(join(directory, 'path-'));
+    const works = join(folder, 'ffmpeg');
+    symlinkSync(fake(), works);
+    const places = { configured, pathEntries: [folder] };
+    const found = await detectCapabilities({ ffmpeg: places, ffprobe: nowhere }, never);
+    assert.equal(found.ffmpeg?.path, works);
+    assert.ok(found.canTranscodeVideo);
+    assert.match(found.missing[0] as string, /cannot be used: it ends with exit code 3.* is used instead\.$/);
+  });
+
   for (const [what, version, words] of broken) {
     it(`does without an FFmpeg that ${what}`, async () => {
       const path = fake({ version });

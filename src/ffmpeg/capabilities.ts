@@ -1,5 +1,5 @@
 /** What the installed FFmpeg can do, asked once at start. */
-import { findBinary, type Places } from './binaries.ts';
+import { findBinaries, type Places } from './binaries.ts';
 import { lackingForPictures } from './picture.ts';
 import { runProcess } from './process.ts';
 
@@ -83,8 +83,8 @@ export async function detectCapabilities(
 ): Promise<Capabilities> {
   const missing: string[] = [];
   const [ffmpeg, ffprobe] = await Promise.all([
-    findCommand('ffmpeg', places.ffmpeg, signal),
-    findCommand('ffprobe', places.ffprobe, signal),
+    findCommand('ffmpeg', places.ffmpeg, missing, signal),
+    findCommand('ffprobe', places.ffprobe, missing, signal),
   ]);
   let lists: Lists = { encoders: new Set(), filters: new Set(), muxers: new Set(), demuxers: new Set() };
   const can = { video: false, audio: false };
@@ -133,10 +133,31 @@ export function describeCapabilities({ ffmpeg, ffprobe, missing }: Capabilities)
   return [found.length > 0 ? `Found ${found.join(' and ')}.` : '', ...missing].filter(Boolean).join(' ');
 }
 
-/** The command, or the sentence that says why there is none. */
-async function findCommand(name: 'ffmpeg' | 'ffprobe', places: Places, signal: AbortSignal): Promise<Binary | string> {
-  const path = await findBinary(name, places);
-  if (path === undefined) return `${name} is not installed.`;
+/**
+ * The first command that works, or the sentences that say why there is none.
+ * @param missing gets a sentence for each that was passed over for a later one.
+ */
+async function findCommand(
+  name: 'ffmpeg' | 'ffprobe',
+  places: Places,
+  missing: string[],
+  signal: AbortSignal,
+): Promise<Binary | string> {
+  const useless: string[] = [];
+  for (const path of await findBinaries(name, places)) {
+    const found = await examine(name, path, signal);
+    if (typeof found === 'string') {
+      useless.push(found);
+      continue;
+    }
+    missing.push(...useless.map((sentence) => `${sentence} ${path} is used instead.`));
+    return found;
+  }
+  return useless.length === 0 ? `${name} is not installed.` : useless.join(' ');
+}
+
+/** What a file that can be run is, or the sentence that says why it is of no use. */
+async function examine(name: 'ffmpeg' | 'ffprobe', path: string, signal: AbortSignal): Promise<Binary | string> {
   const answer = await ask(path, '-version', signal);
   if (answer.failure !== undefined) return `${path} cannot be used: ${answer.failure}.`;
   const version = new RegExp(`^${name} version (\\S{1,100})`).exec(answer.text)?.[1];
