@@ -6,4 +6,5 @@ import { fileURLToPath } from 'node:url';
 
 enableCompileCache(fileURLToPath(new URL('../.cache/compile', import.meta.url)));
 setTimeout(flushCompileCache, 2_000).unref();
-await import('../src/main.ts');
+const { main } = await import('../src/main.ts');
+await main();

@@ -244,6 +244,11 @@ function verify() {
 function setup(forTests) {
   if (!dependenciesInstalled()) installDependencies();
   checkRuntime();
+  // A server that is compiled at its first start starts all the same.
+  spawnSync(existsSync(BUNDLED_NODE) ? BUNDLED_NODE : process.execPath, [join(ROOT, 'scripts', 'compile.mjs')], {
+    stdio: 'ignore',
+    shell: WINDOWS,
+  });
   const wanted = forTests ? Object.values(TOOLS) : [TOOLS.ffmpeg];
   let missing = wanted.filter((tool) => !tool.present());
   if (missing.length > 0) installTools(missing);

@@ -30,26 +30,32 @@ function explainListenError(error: unknown, { host, port }: Config['listen']): n
   throw error;
 }
 
-const config = configOrExit();
-const log = createLog(config.debug);
-const stop = Promise.withResolvers<string>();
-let stopping = false;
-for (const signal of ['SIGTERM', 'SIGINT'] as const) {
-  process.on(signal, () => {
-    if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143);
-    stopping = true;
-    stop.resolve(signal);
-  });
+/** The whole life of the process. Ends it with a sentence, and status 1, when it cannot listen. */
+export async function main(): Promise<void> {
+  const config = configOrExit();
+  const log = createLog(config.debug);
+  const stop = Promise.withResolvers<string>();
+  let stopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143);
+      stopping = true;
+      stop.resolve(signal);
+    });
+  }
+
+  const app: App = await startApp(config, log).catch((error: unknown) => explainListenError(error, config.listen));
+  process.stdout.write(`Server listening on ${app.url}\n`);
+
+  const signal = await stop.promise;
+  log.info({ signal }, 'shutting down');
+  setTimeout(() => {
+    log.warn('something did not end in time');
+    process.exit(1);
+  }, SHUTDOWN_MS).unref();
+  await app[Symbol.asyncDispose]();
+  log.info('stopped');
 }
 
-const app: App = await startApp(config, log).catch((error: unknown) => explainListenError(error, config.listen));
-process.stdout.write(`Server listening on ${app.url}\n`);
-
-const signal = await stop.promise;
-log.info({ signal }, 'shutting down');
-setTimeout(() => {
-  log.warn('something did not end in time');
-  process.exit(1);
-}, SHUTDOWN_MS).unref();
-await app[Symbol.asyncDispose]();
-log.info('stopped');
+// Imported by `bin/raffi-server.mjs`, which keeps what is compiled; and by what prepares that.
+if (import.meta.main) await main();
