@@ -29,6 +29,8 @@ const LEAST_DEPTH = 0.2;
 const MOST_DEPTH = 2;
 const FEWEST_REQUESTS = 3;
 const FIRST_REQUESTS = 4;
+/** As long as nothing is known of a peer's rate, it may be asked for so much. */
+const FIRST_SLOW = 16;
 /** What clients commonly allow, unless they say otherwise (BEP 10 `reqq`). */
 const COMMON_QUEUE = 250;
 const MOST_QUEUE = 500;
@@ -71,8 +73,8 @@ export class Peer {
   #slowStart = true;
   /** Seconds. */
   #depth = LEAST_DEPTH;
-  /** Everything that was asked for has come, and more could have been asked for before. */
-  #ranDry = false;
+  /** The rate of the last interval alone. */
+  #before = 0;
   /** Bytes of payload per second, from and to the peer. */
   rate = 0;
   uploadRate = 0;
@@ -159,9 +161,7 @@ export class Peer {
   /** A block came, or will not. @returns whether it was asked for. */
   answered(key: number): boolean {
     this.waitingSince = clock.now;
-    const wasAsked = this.asked.delete(key);
-    if (this.asked.size === 0) this.#ranDry = true;
-    return wasAsked;
+    return this.asked.delete(key);
   }
 
   /** The peer forgets our requests; some may be on their way. @returns the keys. */
@@ -198,15 +198,17 @@ export class Peer {
   measure(seconds: number): void {
     const now = this.#received / seconds;
     if (this.asked.size > 0 || this.#received > 0) {
-      const grown = now > this.rate * 1.15;
-      this.#depth = this.#ranDry ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(LEAST_DEPTH, this.#depth * 0.97);
-      this.#ranDry = false;
+      const grown = now > this.#before * 1.15;
+      this.#before = now;
+      // Nothing for a whole interval, where blocks should have come: it answers in bursts, and the next one may be larger.
+      const inBursts = now === 0 && this.rate * seconds > BLOCK;
+      this.#depth = inBursts ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(LEAST_DEPTH, this.#depth * 0.94);
       this.rate = this.rate === 0 ? now : this.rate * 0.6 + now * 0.4;
       // A burst in one interval is no reason to ask for more; a beginning is.
       const base = this.#slowStart ? Math.max(this.rate, now) : this.rate;
       const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((base * this.#depth) / BLOCK));
       if (this.#slowStart && !grown && this.#pipeline > wanted) this.#slowStart = false;
-      if (!this.#slowStart) this.#pipeline = wanted;
+      this.#pipeline = this.#slowStart ? Math.min(this.#pipeline, Math.max(FIRST_SLOW, wanted * 2)) : wanted;
     }
     this.uploadRate = this.uploadRate * 0.6 + (this.#sent / seconds) * 0.4;
     this.#received = 0;
