@@ -74,25 +74,12 @@ describe("graphics processors' encoders", () => {
     const own = segments.map((bytes) => startsWith(bytes, 'ftyp'));
     assert.deepEqual([own[0], own.at(-1)], [false, true]);
     // A player that took the first initialization segment shows all of it, in whichever order it asked.
-    const shown: (number | undefined)[] = [];
-    for (const bytes of segments) {
-      const { init, rest } = split(bytes);
-      shown.push(...numbers(await decodeVideo(init.length > 0 ? init : before, [rest])));
-    }
-    assert.deepEqual(shown, ALL);
-    // One that comes later gets what software makes, all of it.
+    assert.deepEqual(await shown(segments, before), ALL);
+    // One that comes later gets only segments that bring their own: a run that was still at it on hardware may have made some of them.
     const later = await fetchRendition(server, path, 9);
     assert.notDeepEqual(later.init, before);
     assert.ok(later.segments.every((bytes) => startsWith(bytes, 'ftyp')));
-    assert.deepEqual(
-      numbers(
-        await decodeVideo(
-          later.init,
-          later.segments.map((bytes) => split(bytes).rest),
-        ),
-      ),
-      ALL,
-    );
+    assert.deepEqual(await shown(later.segments, later.init), ALL);
     // Another film has never seen hardware.
     const other = await server.create({ source: await numberedMedia({ ...FILM, seconds: 6 }) });
     const clean = await fetchRendition(server, `/sessions/${other}/360p/playlist.m3u8`);
@@ -108,6 +95,16 @@ describe("graphics processors' encoders", () => {
     assert.deepEqual(processesWith(join(directory, 'hangs')), []);
   });
 });
+
+/** The frames of segments one by one, each with the initialization segment in front of it, or with `init`. */
+async function shown(segments: readonly Uint8Array[], init: Uint8Array): Promise<(number | undefined)[]> {
+  const frames: (number | undefined)[] = [];
+  for (const bytes of segments) {
+    const { init: own, rest } = split(bytes);
+    frames.push(...numbers(await decodeVideo(own.length > 0 ? own : init, [rest])));
+  }
+  return frames;
+}
 
 /** What precedes the first `moof`, and the rest. */
 function split(bytes: Uint8Array): { init: Uint8Array; rest: Uint8Array } {
