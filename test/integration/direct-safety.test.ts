@@ -1,6 +1,14 @@
 /** What FFmpeg may reach when it reads a container itself, what is left of it afterwards, and how its failures are told. */
 import assert from 'node:assert/strict';
-import { copyFileSync, readdirSync, readFileSync, readlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -176,9 +184,11 @@ describe('what goes wrong is told', () => {
   });
 
   test('with ffprobe alone', async () => {
-    const ffprobe = script(join(scratch, 'ffprobe-alone'), 'exec ffprobe "$@"');
-    const path = process.env.PATH as string;
+    // Theirs, since the server passes over an FFmpeg that is too old for another one on its PATH.
+    const tools = process.env.PATH as string;
+    const ffprobe = script(join(scratch, 'ffprobe-alone'), `PATH='${tools}' exec ffprobe "$@"`);
     const ffmpeg = script(join(scratch, 'ffmpeg-old'), 'echo "ffmpeg version 4.1 Copyright"');
+    const path = mkdtempSync(join(scratch, 'nothing-'));
     await using server = await startTestServer({ RAFFI_FFPROBE_BIN: ffprobe, RAFFI_FFMPEG_BIN: ffmpeg, PATH: path });
     const info = await infoOf(server, await numberedMedia(AVI));
     assert.deepEqual([info.status, info.errorCode, info.container], ['error', 'media-not-playable', 'avi']);
