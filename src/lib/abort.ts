@@ -11,6 +11,13 @@ export function waitFor<T>(promise: Promise<T>, signal: AbortSignal): Promise<T>
   });
 }
 
+/** Waits `ms` milliseconds. The timer ends with the wait. @throws the signal's reason. */
+export function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  return waitFor(promise, signal).finally(() => clearTimeout(timer));
+}
+
 /**
  * Runs `work` with a signal that aborts with `signal`, or after `ms` milliseconds with the error that `timeoutError` makes.
  * The timer ends with the work.

@@ -1,5 +1,5 @@
 import { AppError, type ErrorCode, toAppError } from '../errors.ts';
-import { waitFor, withDeadline } from '../lib/abort.ts';
+import { pause, waitFor, withDeadline } from '../lib/abort.ts';
 import { Limiter } from '../lib/limiter.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
 import type { Source } from '../source/source.ts';
@@ -130,10 +130,4 @@ export class PresentationStore {
     for (const [old, { until }] of this.#failures) if (until <= now) this.#failures.delete(old);
     this.#failures.set(key, { error, until: now + FAILURE_COOLDOWN_MS });
   }
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  return waitFor(promise, signal).finally(() => clearTimeout(timer));
 }

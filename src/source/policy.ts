@@ -44,8 +44,7 @@ export class SourcePolicy {
     const { mediaRoots } = this.#options;
     const allowPrivate = this.#options.allowPrivate ?? client.loopback;
     const anyFile = mediaRoots.length === 0 && client.loopback;
-    const guardOf = (typed: URL): AddressGuard =>
-      sourceGuard({ network: this.#network, typed, allowPrivate, isOwn: (host, port) => this.#isOwn(host, port) });
+    const guardOf = (typed: URL): AddressGuard => this.#guardOf(typed, allowPrivate);
     return {
       scope: `${allowPrivate} ${anyFile}`,
       guardOf,
@@ -65,18 +64,21 @@ export class SourcePolicy {
    * `allowPrivate` says so outright. A tracker's redirect is judged as its own address is.
    */
   trackerGuard(): AddressGuard {
-    const guardOf = (typed: URL): AddressGuard =>
-      sourceGuard({
-        network: this.#network,
-        typed,
-        allowPrivate: this.#options.allowPrivate ?? false,
-        isOwn: (host, port) => this.#isOwn(host, port),
-      });
+    const guardOf = (typed: URL): AddressGuard => this.#guardOf(typed, this.#options.allowPrivate ?? false);
     return {
       lookup: this.#network.lookup,
       checkUrl: (url) => guardOf(url).checkUrl(url),
       checkAddress: (origin, address) => guardOf(origin).checkAddress(origin, address),
     };
+  }
+
+  #guardOf(typed: URL, allowPrivate: boolean): AddressGuard {
+    return sourceGuard({
+      network: this.#network,
+      typed,
+      allowPrivate,
+      isOwn: (host, port) => this.#isOwn(host, port),
+    });
   }
 
   #isOwn(host: string, port: number): boolean {

@@ -5,7 +5,7 @@
  */
 import { createDecipheriv } from 'node:crypto';
 import { AppError } from '../../errors.ts';
-import { waitFor } from '../../lib/abort.ts';
+import { pause, waitFor } from '../../lib/abort.ts';
 import type { Web } from '../../source/source.ts';
 import { parsePlaylist } from './parse.ts';
 import {
@@ -215,10 +215,4 @@ function kept<T>(values: Map<string, Promise<T>>, name: string, make: () => Prom
   const oldest = values.keys().next();
   if (values.size > MAX_KEPT && !oldest.done) values.delete(oldest.value);
   return value;
-}
-
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  return waitFor(promise, signal).finally(() => clearTimeout(timer));
 }
