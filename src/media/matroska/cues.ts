@@ -3,7 +3,7 @@
  *
  * Invariant: all arrays have the same length; `ticks` is strictly ascending, `clusters` ascending.
  */
-import type { ElementCursor } from './ebml.ts';
+import { ElementCursor } from './ebml.ts';
 import { ID } from './ids.ts';
 
 export interface CueIndex {
@@ -15,58 +15,114 @@ export interface CueIndex {
   readonly relatives: Float64Array;
 }
 
-interface Cue {
-  ticks: number;
-  cluster: number;
-  relative: number;
-}
-
 /** More key frames than any film has. */
 export const MAX_KEYS = 2_000_000;
 
 /**
- * The cues of one track; undefined when it has none.
+ * The cues of one track; undefined when it has none. Films of key frames alone have hundreds of thousands: no object is made for one.
  * @param at over the children of Cues. @param track whose cues count. @param base position of the Segment's data.
  * @param end positions here and beyond point nowhere (a truncated file).
  */
 export function parseCues(at: ElementCursor, track: number, base: number, end: number): CueIndex | undefined {
-  const cues: Cue[] = [];
+  const cues = new Columns();
+  const point = new ElementCursor(at.buf, 0, 0);
+  const inner = new ElementCursor(at.buf, 0, 0);
   while (at.next()) {
-    if (at.id === ID.CuePoint && cues.length < MAX_KEYS) parsePoint(at.enter(), track, base, end, cues);
+    if (at.id !== ID.CuePoint || cues.count === MAX_KEYS) continue;
+    point.reset(at.start, at.stop);
+    parsePoint({ point, inner, track, base, end }, cues);
   }
-  cues.sort((a, b) => a.ticks - b.ticks || a.cluster - b.cluster);
-  const kept: Cue[] = [];
-  for (const cue of cues) {
-    const last = kept.at(-1);
-    if (last !== undefined && (cue.ticks <= last.ticks || cue.cluster < last.cluster)) continue;
-    kept.push(cue);
-  }
-  if (kept.length === 0) return undefined;
-  return {
-    ticks: Float64Array.from(kept, (cue) => cue.ticks),
-    clusters: Float64Array.from(kept, (cue) => cue.cluster),
-    relatives: Float64Array.from(kept, (cue) => Math.min(Math.max(cue.relative, 0), end - cue.cluster)),
-  };
+  return cues.ascending(end);
 }
 
-function parsePoint(at: ElementCursor, track: number, base: number, end: number, into: Cue[]): void {
+interface Point {
+  /** Over the children of CuePoint. */
+  readonly point: ElementCursor;
+  /** For use within. */
+  readonly inner: ElementCursor;
+  readonly track: number;
+  readonly base: number;
+  readonly end: number;
+}
+
+function parsePoint({ point, inner, track, base, end }: Point, into: Columns): void {
   let ticks = -1;
-  const first = into.length;
-  while (at.next()) {
-    if (at.id === ID.CueTime) ticks = at.uint();
-    else if (at.id === ID.CueTrackPositions && into.length === first) {
-      const inner = at.enter();
+  let [found, foundRelative] = [-1, -1];
+  while (point.next()) {
+    if (point.id === ID.CueTime) ticks = point.uint();
+    else if (point.id === ID.CueTrackPositions && found < 0) {
+      inner.reset(point.start, point.stop);
       let [number, cluster, relative] = [0, -1, -1];
       while (inner.next()) {
         if (inner.id === ID.CueTrack) number = inner.uint();
         else if (inner.id === ID.CueClusterPosition) cluster = base + inner.uint();
         else if (inner.id === ID.CueRelativePosition) relative = inner.uint();
       }
-      if (number === track && cluster >= base && cluster < end) into.push({ ticks: 0, cluster, relative });
+      if (number === track && cluster >= base && cluster < end) [found, foundRelative] = [cluster, relative];
     }
   }
-  const cue = into[first];
-  if (cue === undefined) return;
-  if (ticks < 0 || ticks > 2 ** 47) into.pop();
-  else cue.ticks = ticks;
+  if (found >= 0 && ticks >= 0 && ticks <= 2 ** 47) into.push(ticks, found, foundRelative);
+}
+
+/** Growing columns of numbers. */
+class Columns {
+  count = 0;
+  #ticks = new Float64Array(1024);
+  #clusters = new Float64Array(1024);
+  #relatives = new Float64Array(1024);
+
+  push(ticks: number, cluster: number, relative: number): void {
+    if (this.count === this.#ticks.length) {
+      this.#ticks = grown(this.#ticks);
+      this.#clusters = grown(this.#clusters);
+      this.#relatives = grown(this.#relatives);
+    }
+    this.#ticks[this.count] = ticks;
+    this.#clusters[this.count] = cluster;
+    this.#relatives[this.count++] = relative;
+  }
+
+  /** What of it makes the invariant of an index true; undefined when that is nothing. @param end as of `parseCues`. */
+  ascending(end: number): CueIndex | undefined {
+    const order = this.#order();
+    const [ticks, clusters, relatives] = [this.#ticks, this.#clusters, this.#relatives];
+    let kept = 0;
+    const index = {
+      ticks: new Float64Array(this.count),
+      clusters: new Float64Array(this.count),
+      relatives: new Float64Array(this.count),
+    };
+    for (let i = 0; i < this.count; i++) {
+      const from = order?.[i] ?? i;
+      const [tick, cluster] = [ticks[from] ?? 0, clusters[from] ?? 0];
+      if (kept > 0 && (tick <= (index.ticks[kept - 1] ?? 0) || cluster < (index.clusters[kept - 1] ?? 0))) continue;
+      index.ticks[kept] = tick;
+      index.clusters[kept] = cluster;
+      index.relatives[kept++] = Math.min(Math.max(relatives[from] ?? 0, 0), end - cluster);
+    }
+    if (kept === 0) return undefined;
+    if (kept === this.count) return index;
+    return {
+      ticks: index.ticks.slice(0, kept),
+      clusters: index.clusters.slice(0, kept),
+      relatives: index.relatives.slice(0, kept),
+    };
+  }
+
+  /** The numbers of the rows by time, then by cluster; undefined when they are so already, as muxers write them. */
+  #order(): Uint32Array | undefined {
+    const [ticks, clusters] = [this.#ticks, this.#clusters];
+    const compare = (a: number, b: number): number =>
+      (ticks[a] ?? 0) - (ticks[b] ?? 0) || (clusters[a] ?? 0) - (clusters[b] ?? 0);
+    let sorted = true;
+    for (let i = 1; i < this.count && sorted; i++) sorted = compare(i - 1, i) <= 0;
+    if (sorted) return undefined;
+    return Uint32Array.from({ length: this.count }, (_, i) => i).sort(compare);
+  }
+}
+
+function grown(column: Float64Array<ArrayBuffer>): Float64Array<ArrayBuffer> {
+  const next = new Float64Array(2 * column.length);
+  next.set(column);
+  return next;
 }

@@ -93,7 +93,7 @@ function readUid(buf: Uint8Array, start: number, stop: number): string {
  */
 export class ElementCursor {
   readonly buf: Uint8Array;
-  readonly end: number;
+  end: number;
   id = 0;
   start = 0;
   stop: number;
@@ -103,6 +103,12 @@ export class ElementCursor {
    */
   constructor(buf: Uint8Array, start = 0, end = buf.length) {
     this.buf = buf;
+    this.stop = start;
+    this.end = end;
+  }
+
+  /** Walks another part of the same buffer, where a new cursor for each of very many would be too much. @param end exclusive. */
+  reset(start: number, end: number): void {
     this.stop = start;
     this.end = end;
   }

@@ -22,7 +22,9 @@ export interface OpenedIndex {
 
 /** @param starts as in KeyframeIndex; the times themselves when absent. */
 export function publish(cues: CueIndex, main: OpenTrack, starts?: Float64Array): OpenedIndex {
-  const times = Float64Array.from(cues.ticks, (ticks) => main.timing.snap(main.timing.raw(ticks)));
+  const times = new Float64Array(cues.ticks.length);
+  // Not Float64Array.from: it takes ten times as long, and films of key frames alone have hundreds of thousands.
+  for (let i = 0; i < times.length; i++) times[i] = main.timing.snap(main.timing.raw(cues.ticks[i] ?? 0));
   const positions = new Float64Array(times.length);
   for (let i = 0; i < times.length; i++) {
     const cluster = cues.clusters[i] ?? 0;
