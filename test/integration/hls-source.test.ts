@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { createCipheriv, randomBytes } from 'node:crypto';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -15,8 +16,10 @@ import {
   numberedMedia,
   runFFmpeg,
 } from '../fixtures/media.ts';
+import { checkMediaPlaylist } from '../fixtures/playlists.ts';
 import { type Site, startSite } from '../fixtures/site.ts';
 import { decodeAudio, decodeVideo } from '../fixtures/verify.ts';
+import { checkWebvtt } from '../fixtures/webvtt.ts';
 import {
   type FetchedPresentation,
   fetchPresentation,
@@ -81,6 +84,20 @@ async function checkAudio(
     const when = expected[n] as number;
     assert.ok(Math.abs(time - when) <= tolerance, `the beep of ${when} s is heard at ${time} s`);
     assert.ok(Math.abs(frequency - beepFrequency(index)) < 50, `track ${index} beeps at ${frequency} Hz`);
+  }
+}
+
+/** Of the lowest time of video in the first segment, seconds on the clock of MPEG-2. */
+async function firstVideoTime(files: HlsFiles): Promise<number> {
+  const folder = await mkdtemp(join(tmpdir(), 'raffi-hls-'));
+  try {
+    const file = join(folder, 'first.ts');
+    await writeFile(file, files.get('/index0.ts') as Uint8Array);
+    const args = ['-v', 'error', '-select_streams', 'v', '-show_entries', 'packet=pts', '-of', 'csv=p=0', file];
+    const told = execFileSync('ffprobe', args, { encoding: 'utf8' });
+    return Math.min(...told.split(/\s+/).flatMap((line) => (line === '' ? [] : [Number.parseInt(line, 10)]))) / 90_000;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
   }
 }
 
@@ -261,6 +278,84 @@ describe('an HLS playlist as a source, without FFmpeg', () => {
     await checkAudio(got, offset, 0);
     await checkAudio(got, offset, 1);
     checkTiming(got);
+  });
+
+  test('subtitles of the playlist: on the clock of the media, whole, each once, whoever tells how it counts', async () => {
+    // The clock passes 33 bits 7.4 s into the film.
+    const begin = 95_436.3;
+    const files = await hlsFiles(film, ['-output_ts_offset', `${begin}`, '-muxdelay', '0', '-muxpreload', '0']);
+    const stamp = (seconds: number): string => new Date(Math.round(seconds * 1000)).toISOString().slice(11, 23);
+    const first = await firstVideoTime(files);
+    /** A cue at each odd half second, 0.4 s long, and one from 1 s to 9 s in each text where it is shown. */
+    const text = (n: number, origin: number, map: string): string => {
+      const cues = [[1, 9, 'long'], ...Array.from({ length: 20 }, (_, k) => [k + 0.5, k + 0.9, `cue ${k}`])] as const;
+      const shown = cues.filter(([from, to]) => Number(from) < 4 * n + 4 && Number(to) > 4 * n);
+      const blocks = shown.map(
+        ([from, to, what]) => `${stamp(Number(from) + origin)} --> ${stamp(Number(to) + origin)}\n${what}\n`,
+      );
+      return ['WEBVTT', map, '', ...blocks].join('\n').replace('\n\n\n', '\n\n');
+    };
+    const list = Array.from({ length: 5 }, (_, n) => `#EXTINF:4,\n${n}.vtt\n`).join('');
+    const head = '#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXT-X-PLAYLIST-TYPE:VOD\n';
+    for (const name of ['mapped', 'plain']) files.set(`/${name}/index.m3u8`, `${head}${list}#EXT-X-ENDLIST\n`);
+    for (let n = 0; n < 5; n++) {
+      // Local times that begin at an hour, for what the clock of the media shows at the segment's own beginning.
+      const ticks = (Math.round((first + 4 * n) * 90_000) + 2 ** 33) % 2 ** 33;
+      const map = `X-TIMESTAMP-MAP=LOCAL:${stamp(3600 + 4 * n)},MPEGTS:${ticks}`;
+      files.set(`/mapped/${n}.vtt`, text(n, 3600, map));
+      if (n !== 3) files.set(`/plain/${n}.vtt`, text(n, 0, 'X-NOTHING=1'));
+    }
+    files.set(
+      '/main.m3u8',
+      '#EXTM3U\n#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="English",LANGUAGE="en",DEFAULT=YES,AUTOSELECT=YES,URI="mapped/index.m3u8"\n' +
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="Deutsch",LANGUAGE="de",FORCED=YES,URI="plain/index.m3u8"\n' +
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="Missing",URI="missing.m3u8"\n' +
+        '#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="another",NAME="Not of this variant",URI="plain/index.m3u8"\n' +
+        '#EXT-X-STREAM-INF:BANDWIDTH=2000000,CODECS="avc1.64000d,mp4a.40.2",SUBTITLES="s"\nindex.m3u8\n',
+    );
+    await using site = await startSite(files);
+    const id = await opened(`${site.url}/main.m3u8`);
+    assert.equal(site.requests.filter(({ path }) => /mapped|plain|missing/.test(path)).length, 0);
+    const { body: info } = await server.json<Info>(`/sessions/${id}`);
+    assert.deepEqual(
+      info.availableStreams
+        ?.filter(({ type }) => type === 'subtitle')
+        .map(({ language, delivery }) => [language, delivery]),
+      [
+        ['en', 'converted'],
+        ['de', 'converted'],
+        ['', 'converted'],
+      ],
+    );
+    const { segments } = checkMediaPlaylist(await server.text(`/sessions/${id}/subtitles-0/playlist.m3u8`));
+    const cuesOf = async (name: string): Promise<Map<string, number>> => {
+      const starts = new Map<string, number>();
+      for (const n of segments.keys()) {
+        for (const cue of checkWebvtt(await server.text(`/sessions/${id}/${name}/${n}.vtt`))) {
+          assert.equal(starts.get(cue.text) ?? cue.start, cue.start);
+          starts.set(cue.text, cue.start);
+          assert.equal(cue.end - cue.start, cue.text === 'long' ? 8000 : 400);
+        }
+      }
+      return starts;
+    };
+    const expected = new Map([['long', 1], ...Array.from({ length: 20 }, (_, k) => [`cue ${k}`, k + 0.5] as const)]);
+    // Where the picture's first frame is shown.
+    const presentation = await fetchPresentation(server, id, 3);
+    const shift = await checkFrames(presentation);
+    const mapped = await cuesOf('subtitles-0');
+    assert.deepEqual([...mapped.keys()].sort(), [...expected.keys()].sort());
+    for (const [what, start] of mapped)
+      assert.ok(Math.abs(start / 1000 - shift - (expected.get(what) ?? 0)) < 0.002, what);
+    const plain = await cuesOf('subtitles-1');
+    // Its server has no fourth text.
+    for (const k of [12, 13, 14, 15]) assert.equal(plain.has(`cue ${k}`), false);
+    assert.equal(plain.size, 17);
+    for (const [what, start] of plain)
+      assert.ok(Math.abs(start / 1000 - shift - (expected.get(what) ?? 0)) < 0.002, what);
+    const missing = await server.get(`/sessions/${id}/subtitles-2/0.vtt`);
+    assert.equal(missing.status, 502);
+    assert.match(await missing.text(), /missing\.m3u8/);
   });
 
   // Of fragmented MP4, FFmpeg's muxer makes wrong times after the first segment: two frames at the same one.

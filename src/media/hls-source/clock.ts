@@ -35,6 +35,19 @@ export class Clock {
     return offset;
   }
 
+  /**
+   * For text, whose first cue may begin long before its segment: what is added to times of the media's clock.
+   * @param time somewhere in the segment, on the media's clock. @throws AppError, the signal's reason.
+   */
+  async offsetOfText(sequence: Sequence, n: number, time: number, signal: AbortSignal): Promise<number> {
+    const region = sequence.regionOf(n);
+    const own = this.#main.regions.find((one) => one.sequence === region.sequence);
+    const told = own && (await this.#offsetOf(own, signal));
+    const start = sequence.starts[n] as number;
+    if (told === undefined) return start - time;
+    return told + Math.round((start - time - told) / CLOCK_PERIOD) * CLOCK_PERIOD;
+  }
+
   async #offsetOf(region: Region, signal: AbortSignal): Promise<number | undefined> {
     const known = this.#offsets.get(region.sequence);
     if (known !== undefined) return known;

@@ -9,7 +9,8 @@ import { type Binding, HlsReader } from './reader.ts';
 import { SegmentCache } from './segment-cache.ts';
 import type { SegmentMedia } from './segment-media.ts';
 import { isHole, Sequence } from './sequence.ts';
-import { audioOf, byPreference } from './variants.ts';
+import { TextRendition } from './text-rendition.ts';
+import { audioOf, byPreference, subtitlesOf } from './variants.ts';
 
 const MAX_PLAYLIST = 4 * 1024 * 1024;
 /** Segments kept for those who want them next, bytes. */
@@ -17,6 +18,7 @@ const CACHE_BYTES = 64 * 1024 * 1024;
 /** Variants that are tried, the best first, when a playlist or its first segments are missing. */
 const MAX_TRIES = 3;
 const MAX_RENDITIONS = 16;
+const MAX_SUBTITLES = 64;
 
 interface Opening {
   readonly fetcher: Fetcher;
@@ -39,6 +41,7 @@ interface Chosen {
   readonly main: Opened;
   readonly variant?: VariantTag;
   readonly audio: readonly RenditionTag[];
+  readonly subtitles: readonly RenditionTag[];
   readonly list: FetchedPlaylist<MultivariantPlaylist> | undefined;
 }
 
@@ -102,14 +105,15 @@ async function choose(
   opening: Opening,
 ): Promise<Chosen> {
   if (playlist.kind === 'media') {
-    return { main: await openSequence({ playlist, base, label }, opening), audio: [], list: undefined };
+    return { main: await openSequence({ playlist, base, label }, opening), audio: [], subtitles: [], list: undefined };
   }
   const list = { playlist, base, label };
   let failure: unknown;
   for (const variant of byPreference(playlist).slice(0, MAX_TRIES)) {
     try {
       const media = await opening.fetcher.playlist(variant.uri, list, opening.signal);
-      return { main: await openSequence(media, opening), variant, audio: audioOf(playlist, variant), list };
+      const main = await openSequence(media, opening);
+      return { main, variant, audio: audioOf(playlist, variant), subtitles: subtitlesOf(playlist, variant), list };
     } catch (error) {
       if (opening.signal.aborted || !isHole(error)) throw error;
       failure ??= error;
@@ -132,6 +136,7 @@ async function openSequence(
 class Tracks {
   readonly all: Track[] = [];
   readonly bindings = new Map<number, Binding>();
+  readonly texts = new Map<number, TextRendition>();
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -164,6 +169,21 @@ class Tracks {
       });
       if (!track.unreadable) this.bindings.set(id, { sequence, type: track.type, position });
     }
+  }
+
+  /** Text, which is fetched when it is wanted. */
+  addText(tag: RenditionTag, text: TextRendition): void {
+    const id = this.all.length + 1;
+    this.all.push({
+      ...describedBy(tag),
+      id,
+      type: 'subtitle',
+      index: this.texts.size,
+      codec: 'webvtt',
+      isDefault: tag.isDefault,
+      isForced: tag.isForced,
+    });
+    this.texts.set(id, text);
   }
 
   /** One that could not be opened. */
@@ -203,6 +223,7 @@ async function makeReader(
     tracks.all[tracks.all.indexOf(own[0])] = { ...own[0], ...describedBy(inside[0]), isDefault: inside[0].isDefault };
   }
   await addRenditions(tracks, chosen, opening);
+  addTexts(tracks, chosen, opening, clock, lifetime.signal);
   const all = withOneDefault(tracks.all);
   const video = all.find(({ type, id }) => type === 'video' && tracks.bindings.get(id)?.sequence === sequence);
   const starts = all.flatMap(({ startTime }) => startTime ?? []);
@@ -217,7 +238,7 @@ async function makeReader(
     chapters: [],
     attachments: [],
   };
-  const { bindings } = tracks;
+  const { bindings, texts } = tracks;
   const size = Math.ceil(sizeOf(sequence, sequence.count, rateOf(chosen)));
   return new HlsReader({
     label: source.label,
@@ -226,6 +247,7 @@ async function makeReader(
     keySegments,
     main: sequence,
     bindings,
+    texts,
     clock,
     cache,
     lifetime,
@@ -248,6 +270,23 @@ async function addRenditions(tracks: Tracks, { audio, list }: Chosen, opening: O
     if (result.status === 'fulfilled') await tracks.add(result.value, tag, opening.signal, 'audio');
     else if (opening.signal.aborted || !(result.reason instanceof AppError)) throw result.reason;
     else tracks.addMissing(tag, result.reason.detail);
+  }
+}
+
+function addTexts(
+  tracks: Tracks,
+  { subtitles, list }: Chosen,
+  { fetcher }: Opening,
+  clock: Clock,
+  lifetime: AbortSignal,
+): void {
+  if (list === undefined) return;
+  for (const tag of subtitles.slice(0, MAX_SUBTITLES)) {
+    const { uri } = tag;
+    if (uri === undefined) continue;
+    // Looked at before anything is played, as all references are.
+    fetcher.resolve(uri, list);
+    tracks.addText(tag, new TextRendition({ uri, from: list, fetcher, clock, lifetime }));
   }
 }
 

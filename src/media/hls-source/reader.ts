@@ -9,6 +9,7 @@ import type { Clock } from './clock.ts';
 import type { SegmentCache } from './segment-cache.ts';
 import type { SegmentMedia } from './segment-media.ts';
 import { isHole, type Sequence } from './sequence.ts';
+import type { TextRendition } from './text-rendition.ts';
 
 /** Segments fetched at the same time for one cut. */
 const PARALLEL = 6;
@@ -35,6 +36,8 @@ export interface HlsParts {
   readonly keySegments: readonly number[];
   readonly main: Sequence;
   readonly bindings: ReadonlyMap<number, Binding>;
+  /** The subtitle tracks. */
+  readonly texts: ReadonlyMap<number, TextRendition>;
   readonly clock: Clock;
   readonly cache: SegmentCache<SegmentMedia>;
   /** Ended by dispose. */
@@ -62,9 +65,11 @@ export class HlsReader implements MediaReader {
   }
 
   async read(trackId: number, cut: Cut, signal: AbortSignal): Promise<PacketBatch> {
-    const { bindings, label, lifetime, main } = this.#parts;
+    const { bindings, texts, label, lifetime, main } = this.#parts;
     const alive = AbortSignal.any([signal, lifetime.signal]);
     alive.throwIfAborted();
+    const text = texts.get(trackId);
+    if (text) return batchOf(await text.read(cut, alive));
     const binding = bindings.get(trackId);
     if (!binding) throw new AppError('media-not-playable', `${label} has a track ${trackId} that cannot be read.`);
     const { fromKey, toKey } = cut;
@@ -76,6 +81,7 @@ export class HlsReader implements MediaReader {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#parts.lifetime.abort(new AppError('server-closing', `${this.#parts.label} was closed.`));
+    await Promise.all([...this.#parts.texts.values()].map((text) => text[Symbol.asyncDispose]()));
     await this.#parts.cache[Symbol.asyncDispose]();
   }
 

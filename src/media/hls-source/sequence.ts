@@ -111,6 +111,11 @@ export class Sequence {
     );
   }
 
+  /** A segment as it is, after its initialization section. @throws AppError `source-*`, `media-damaged`; the signal's reason. */
+  bytes(n: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#fetcher.segment(this.segments[n] as PlaylistSegment, this.#list, signal);
+  }
+
   async #describe(
     n: number,
     signal: AbortSignal,

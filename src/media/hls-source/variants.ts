@@ -18,6 +18,14 @@ export function byPreference({ variants }: MultivariantPlaylist): readonly Varia
   );
 }
 
+/** The subtitle renditions that belong to a variant. */
+export function subtitlesOf(
+  { renditions }: MultivariantPlaylist,
+  { subtitlesGroup }: VariantTag,
+): readonly RenditionTag[] {
+  return renditions.filter(({ type, groupId }) => type === 'SUBTITLES' && groupId === subtitlesGroup);
+}
+
 /** The audio renditions that belong to a variant. */
 export function audioOf({ renditions }: MultivariantPlaylist, { audioGroup }: VariantTag): readonly RenditionTag[] {
   return renditions.filter(({ type, groupId }) => type === 'AUDIO' && groupId === audioGroup);
