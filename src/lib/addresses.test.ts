@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
-import { type AddressKind, addressKind, canonicalAddress, isOwnAddress } from './addresses.ts';
+import {
+  type AddressKind,
+  addressKind,
+  canonicalAddress,
+  clientNetwork,
+  isOwnAddress,
+  kindsFromHere,
+} from './addresses.ts';
 
 const KINDS: Record<AddressKind, readonly string[]> = {
   public: [
@@ -99,4 +106,38 @@ test("this machine's own addresses", () => {
   }
   assert.equal(isOwnAddress('::ffff:127.0.0.1'), true);
   assert.equal(isOwnAddress('203.0.113.7'), false);
+});
+
+test('from here, what our interfaces have is this machine, and their networks are private', () => {
+  const one = (address: string, cidr: string, more = {}) => ({
+    ...{ address, cidr, netmask: '', mac: '', internal: false, scopeid: 0, family: 'IPv4' as const },
+    ...more,
+  });
+  const kind = kindsFromHere({
+    eth0: [
+      one('8.8.4.4', '8.8.4.4/24'),
+      one('192.168.1.5', '192.168.1.5/24'),
+      one('2606:4700::5', '2606:4700::5/64'),
+      one('169.254.3.4', '169.254.3.4/16'),
+    ],
+    tun0: [one('9.0.0.1', '9.0.0.1/1')],
+    lo: [one('127.0.0.1', '127.0.0.1/8', { internal: true })],
+  });
+  const expected: Readonly<Record<AddressKind, readonly string[]>> = {
+    loopback: ['8.8.4.4', '::ffff:8.8.4.4', '192.168.1.5', '2606:4700:0::5', '9.0.0.1', '127.0.0.1', '0.0.0.0'],
+    private: ['8.8.4.5', '::ffff:192.168.1.6', '192.168.1.6', '10.0.0.1', '2606:4700::6'],
+    public: ['8.8.5.4', '2606:4700:0:1::5', '1.1.1.1', '9.0.0.2'],
+    metadata: ['169.254.169.254', '169.254.3.4'],
+    unusable: ['255.255.255.255', 'x'],
+  };
+  for (const [name, addresses] of Object.entries(expected))
+    for (const address of addresses) assert.equal(kind(address), name, address);
+});
+
+test('one client is one IPv4 address, or one network of 64 bits', () => {
+  assert.equal(clientNetwork('2606:4700:0:1::5'), clientNetwork('2606:4700:0:1:ffff:ffff:ffff:ffff'));
+  assert.notEqual(clientNetwork('2606:4700:0:1::5'), clientNetwork('2606:4700:0:2::5'));
+  assert.notEqual(clientNetwork('192.168.1.5'), clientNetwork('192.168.1.6'));
+  assert.equal(clientNetwork('::ffff:192.168.1.5'), '192.168.1.5');
+  assert.notEqual(clientNetwork('::1'), clientNetwork('::2'));
 });

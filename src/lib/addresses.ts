@@ -1,6 +1,6 @@
 /** IP addresses by what they lead to: the IANA special-purpose registries (RFC 6890) and what clouds have added to them. */
 import { isIP } from 'node:net';
-import { networkInterfaces } from 'node:os';
+import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 
 /**
  * `loopback`: this machine. `private`: this network, or one that is not the Internet. `metadata`: link-local addresses and others at which clouds
@@ -76,6 +76,43 @@ export function canonicalAddress(address: string): string {
   if (bytes.length === 16 && isIn(bytes, bytesOf('::ffff:0:0'), 96)) return bytes.slice(12).join('.');
   return bytes.length === 4 ? bytes.join('.') : Buffer.from(bytes).toString('hex');
 }
+
+/** An interface's network counts as this one's neighbourhood only if it is no larger: tunnels may claim half of the Internet. */
+const LARGEST_NETWORK = { 4: 16, 6: 32 } as const;
+
+/**
+ * `addressKind` as seen from this machine with the interfaces that it has now: an interface's own address is `loopback` however public it looks, for
+ * behind it are all the services of this machine; other addresses in an interface's network are `private`, for no firewall stands between.
+ * Taking it once for many addresses saves asking the system for each.
+ */
+export function kindsFromHere(interfaces = networkInterfaces()): (address: string) => AddressKind {
+  const own = Object.values(interfaces).flatMap((list) => list ?? []);
+  const addresses = new Set(own.map(({ address }) => canonicalAddress(address)));
+  const networks = own.flatMap(networkOf);
+  return (address) => {
+    const kind = addressKind(address);
+    if (kind !== 'public' && kind !== 'private') return kind;
+    if (addresses.has(canonicalAddress(address))) return 'loopback';
+    const bytes = bytesOf(withoutZone(address));
+    return networks.some((one) => one.bytes.length === bytes.length && isIn(bytes, one.bytes, one.bits))
+      ? 'private'
+      : kind;
+  };
+}
+
+function networkOf({ address, cidr, internal }: NetworkInterfaceInfo): { bytes: number[]; bits: number }[] {
+  const bits = Number(cidr?.split('/')[1]);
+  if (internal || !(bits >= LARGEST_NETWORK[isIP(address) === 6 ? 6 : 4])) return [];
+  return [{ bytes: bytesOf(withoutZone(address)), bits }];
+}
+
+/** What counts as one client: an IPv4 address, or the 64 bits that a household or a machine has of IPv6 (RFC 4291, 2.5.4), however many addresses it makes of them. */
+export function clientNetwork(address: string): string {
+  const canonical = canonicalAddress(address);
+  return /^[0-9a-f]{32}$/.test(canonical) && canonical !== LOOPBACK_V6 ? canonical.slice(0, 16) : canonical;
+}
+
+const LOOPBACK_V6 = '1'.padStart(32, '0');
 
 /** Whether connecting to an address leads to this machine. */
 export function isOwnAddress(address: string): boolean {

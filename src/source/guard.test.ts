@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { test } from 'node:test';
 import { AppError } from '../errors.ts';
+import { kindsFromHere } from '../lib/addresses.ts';
 import { type GuardRules, sourceGuard, systemNetwork } from './guard.ts';
 
 const rules = (typed: string, more: Partial<GuardRules> = {}): GuardRules => ({
@@ -110,4 +112,24 @@ test('other schemes', () => {
   for (const url of ['file:///etc/passwd', 'ftp://films.example/', 'gopher://x/', 'data:,x']) {
     assert.throws(() => sourceGuard(rules('http://a.example')).checkUrl(new URL(url)), { code: 'source-unsupported' });
   }
+});
+
+test('a public address of our own is this machine: other programs of it are not for redirects', () => {
+  const { lookup } = systemNetwork;
+  const eth0 = { address: '8.8.4.4', cidr: '8.8.4.4/24', netmask: '', mac: '', internal: false } as const;
+  const network = { lookup, kind: kindsFromHere({ eth0: [{ ...eth0, family: 'IPv4' }] }) };
+  const films = rules('https://films.example/a.mkv', { network });
+  assert.match(verdict(films, 'http://8.8.4.4:9200/'), /only an address/);
+  assert.match(verdict(films, 'https://films.example/', '8.8.4.4'), /public name/);
+  assert.match(verdict(films, 'http://8.8.4.5/'), /only an address/, 'a neighbour');
+  assert.equal(verdict(films, 'http://8.8.5.5/'), 'ok');
+  const typed = rules('http://8.8.4.4:8096/a.mkv', { network });
+  assert.equal(verdict(typed, 'http://8.8.4.4:8096/b.mkv'), 'ok', 'typed');
+  assert.match(verdict(typed, 'http://8.8.4.4:9200/'), /only an address/, 'another program');
+  assert.match(verdict({ ...typed, allowPrivate: false }, 'http://8.8.4.4:8096/a.mkv'), /may not use/);
+});
+
+test("all that this machine's interfaces have is this machine to the guard that is used", () => {
+  for (const { address } of Object.values(networkInterfaces()).flatMap((list) => list ?? []))
+    assert.ok(['loopback', 'metadata'].includes(systemNetwork.kind(address)), address);
 });
