@@ -53,6 +53,7 @@ async function session(
         bufferBytes: 64 * MB,
         encryption: 'allow',
       },
+      own: { port: undefined, places: [] },
     },
     {
       event: (event) => {
@@ -71,7 +72,7 @@ async function session(
   };
   await engine.remove(infoHash, false); // the worker has started when it answers
   const began = performance.now();
-  await engine.add({ infoHash, directory, keep: false, peers });
+  await engine.add({ infoHash, directory, keep: false, peers, peersFrom: 'loopback' });
   await until(() => size > 0);
   const ask = (start: number): void => {
     const waiting: ByteRange = { start, end: start + 64 * 1024 };

@@ -18,7 +18,7 @@ import { RunPool } from './presentation/run-pool.ts';
 import { defaultCacheBytes } from './presentation/segment-folder.ts';
 import { SegmentStore } from './presentation/segment-store.ts';
 import { SessionStore } from './session/session-store.ts';
-import type { AddressGuard, Network } from './source/guard.ts';
+import type { Network } from './source/guard.ts';
 import { SourcePolicy } from './source/policy.ts';
 import { TorrentService } from './torrent/service.ts';
 
@@ -68,7 +68,7 @@ function tell(found: Capabilities, log: FastifyBaseLogger): void {
   log[level]({ ffmpeg: found.ffmpeg?.path, ffprobe: found.ffprobe?.path }, describeCapabilities(found));
 }
 
-function torrentService({ torrent }: Config, guard: AddressGuard, log: FastifyBaseLogger): TorrentService {
+function torrentService({ torrent }: Config, sources: SourcePolicy, log: FastifyBaseLogger): TorrentService {
   const { directory, keep, diskBytes, listen, trackers, localDiscovery, connections } = torrent;
   return new TorrentService({
     directory,
@@ -87,7 +87,9 @@ function torrentService({ torrent }: Config, guard: AddressGuard, log: FastifyBa
     trackers,
     dht: torrent.dht ? { port: 0, host: '0.0.0.0', bootstrap: torrent.dhtNodes } : undefined,
     localDiscovery,
-    guard,
+    guard: sources.trackerGuard(),
+    linksFrom: sources.linksFrom,
+    own: () => sources.ownPlaces,
     log,
   });
 }
@@ -134,7 +136,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     ownPort: () => portOf(server),
     ownNames: castHost ? [...access.allowedHosts, castHost] : access.allowedHosts,
   });
-  const torrents = resources.use(torrentService(config, sources.trackerGuard(), log));
+  const torrents = resources.use(torrentService(config, sources, log));
   const sessions = resources.use(
     new SessionStore({
       presentations,

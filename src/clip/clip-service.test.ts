@@ -69,6 +69,8 @@ async function started(resources: AsyncDisposableStack) {
       dht: undefined,
       localDiscovery: false,
       guard: anyAddress,
+      linksFrom: 'public',
+      own: () => ({ port: undefined, places: [] }),
       log,
     }),
   );

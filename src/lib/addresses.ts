@@ -8,6 +8,9 @@ import { type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
  */
 export type AddressKind = 'public' | 'private' | 'loopback' | 'metadata' | 'unusable';
 
+/** How near to this machine somebody is; what is `metadata` or `unusable` is nobody. */
+export type Nearness = Extract<AddressKind, 'public' | 'private' | 'loopback'>;
+
 /** The first match counts. */
 const IPV4: readonly (readonly [network: string, bits: number, kind: AddressKind])[] = [
   ['100.100.100.200', 32, 'metadata'], // Alibaba

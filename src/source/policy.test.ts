@@ -26,6 +26,7 @@ function verdict(source: string, loopback: boolean, options?: Partial<SourcePoli
 
 test('what a client may open, by the words of its request', () => {
   const roots = { mediaRoots: ['/films'] };
+  const named = { ownNames: [{ host: 'cast.example', port: 8443 }, { host: '2606:4700:0:0::5' }] };
   const cases: [source: string, here: string, elsewhere: string, options?: Partial<SourcePolicyOptions>][] = [
     ['/films/a.mkv', 'ok', 'source-not-allowed'],
     ['file:///films/a.mkv', 'ok', 'source-not-allowed'],
@@ -38,7 +39,16 @@ test('what a client may open, by the words of its request', () => {
     ['http://169.254.169.254/', 'source-not-allowed', 'source-not-allowed', { allowPrivate: true }],
     ['http://127.0.0.1:6969/sessions', 'source-not-allowed', 'source-not-allowed', { allowPrivate: true }],
     ['http://tv.example:6969/sessions', 'source-not-allowed', 'source-not-allowed'],
-    ['http://tv.example/a.mkv', 'ok', 'ok'],
+    ['http://TV.example.:6969/sessions', 'source-not-allowed', 'source-not-allowed'],
+    ['http://tv.example/sessions', 'source-not-allowed', 'source-not-allowed'],
+    ['https://tv.example/sessions', 'source-not-allowed', 'source-not-allowed'],
+    ['https://tv.example./sessions', 'source-not-allowed', 'source-not-allowed'],
+    ['http://tv.example:8080/a.mkv', 'ok', 'ok'],
+    ['https://cast.example:8443/sessions', 'source-not-allowed', 'source-not-allowed', named],
+    ['https://cast.example/a.mkv', 'ok', 'ok', named],
+    ['http://[2606:4700:0::5]/sessions', 'source-not-allowed', 'source-not-allowed', named],
+    ['http://[2606:4700::5]:6969/sessions', 'source-not-allowed', 'source-not-allowed', named],
+    ['http://tv.example:6969/a.mkv', 'ok', 'ok', named],
     ['/films/a.mkv', 'ok', 'ok', roots],
     ['/films/../films/a.mkv', 'ok', 'ok', roots],
     ['/films/../etc/passwd', 'source-not-allowed', 'source-not-allowed', roots],
@@ -95,4 +105,18 @@ test('what the kernel makes up is no file', { skip: process.platform !== 'linux'
     await assert.rejects(access.pathOf(path), { code: 'source-not-regular' }, path);
   }
   assert.equal(await access.pathOf('/films/a.mkv'), '/films/a.mkv');
+});
+
+test('how near links lead, and where this server answers', () => {
+  for (const [allowPrivate, from] of [
+    [undefined, 'public'],
+    [false, 'public'],
+    [true, 'loopback'],
+  ] as const)
+    assert.equal(policy({ allowPrivate }).linksFrom, from);
+  const ownNames = [{ host: 'tv.example' }, { host: '8.8.4.4', port: 8443 }, { host: '2606:4700::5' }];
+  assert.deepEqual(policy({ ownNames }).ownPlaces, {
+    port: 6969,
+    places: [{ host: '8.8.4.4', port: 8443 }, ...[6969, 80, 443].map((port) => ({ host: '2606:4700::5', port }))],
+  });
 });

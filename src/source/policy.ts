@@ -1,8 +1,9 @@
 /** What which client may open as a source: local files and addresses. */
 import { realpath } from 'node:fs/promises';
+import { isIP } from 'node:net';
 import { isAbsolute, relative, resolve, sep } from 'node:path';
 import { AppError } from '../errors.ts';
-import { isOwnAddress } from '../lib/addresses.ts';
+import { canonicalAddress, isOwnAddress, type Nearness } from '../lib/addresses.ts';
 import { type AddressGuard, type Network, sourceGuard, systemNetwork } from './guard.ts';
 import type { SourceSpec } from './spec.ts';
 
@@ -16,6 +17,11 @@ export interface SourcePolicyOptions {
   /** Names by which this server is reached, besides its addresses; with any port where they have none. */
   readonly ownNames: readonly { readonly host: string; readonly port?: number }[];
   readonly network?: Network;
+}
+
+interface OwnPlace {
+  readonly host: string;
+  readonly port: number;
 }
 
 /** What one client may open. */
@@ -72,6 +78,14 @@ export class SourcePolicy {
     };
   }
 
+  /**
+   * Where who writes magnet links is taken to be, for the peers that they name: in the Internet, as whoever writes trackers into them, unless `allowPrivate` says
+   * outright that what is typed may be near.
+   */
+  get linksFrom(): Nearness {
+    return this.#options.allowPrivate === true ? 'loopback' : 'public';
+  }
+
   #guardOf(typed: URL, allowPrivate: boolean): AddressGuard {
     return sourceGuard({
       network: this.#network,
@@ -81,10 +95,25 @@ export class SourcePolicy {
     });
   }
 
-  #isOwn(host: string, port: number): boolean {
+  /** Where this server answers: its port, on every address of this machine, and addresses elsewhere from which a router or a proxy forwards to it. */
+  get ownPlaces(): { readonly port: number | undefined; readonly places: readonly OwnPlace[] } {
     const { ownPort, ownNames } = this.#options;
-    if (ownNames.some((own) => own.host === host && (own.port ?? ownPort()) === port)) return true;
-    return port === ownPort() && isOwnAddress(host);
+    const places = ownNames.filter(({ host }) => isIP(host) !== 0).flatMap((own) => this.#placesOf(own));
+    return { port: ownPort(), places };
+  }
+
+  #isOwn(host: string, port: number): boolean {
+    // A name may end with the root's dot (RFC 1034, 3.1), and is the same name.
+    const name = canonicalAddress(host.replace(/\.$/, ''));
+    const named = this.#options.ownNames.filter((own) => canonicalAddress(own.host) === name);
+    if (named.some((own) => this.#placesOf(own).some((place) => place.port === port))) return true;
+    return port === this.#options.ownPort() && isOwnAddress(host);
+  }
+
+  /** A name without a port is that of a proxy, at the web's usual ports, or of ourselves. */
+  #placesOf({ host, port }: { readonly host: string; readonly port?: number }): OwnPlace[] {
+    const ports = port === undefined ? [this.#options.ownPort(), 80, 443] : [port];
+    return ports.flatMap((one) => (one === undefined ? [] : [{ host, port: one }]));
   }
 }
 

@@ -10,6 +10,8 @@
  * Bit fields are BEP 3's: piece 0 is the highest bit of byte 0, spare bits are zero.
  */
 
+import type { Nearness } from '../lib/addresses.ts';
+
 /** 40 lower-case hexadecimal digits. */
 export type InfoHash = string;
 
@@ -70,13 +72,20 @@ export interface AddTorrent {
   /** Metadata and bit field are kept in the directory, so that another run need not hash unchanged data again. */
   readonly keep: boolean;
   readonly peers: readonly PeerAddress[];
+  /** Where who names these peers is (`peer-guard.ts`). */
+  readonly peersFrom: Nearness;
 }
 
 export type Command =
   | { readonly type: 'limits'; readonly limits: EngineLimits }
   | { readonly type: 'add'; readonly id: number; readonly torrent: AddTorrent }
-  /** Peers may come from any discovery, in any order, again and again. */
-  | { readonly type: 'peers'; readonly infoHash: InfoHash; readonly peers: readonly PeerAddress[] }
+  /** Peers may come from any discovery, in any order, again and again. `from`: where who names them is. */
+  | {
+      readonly type: 'peers';
+      readonly infoHash: InfoHash;
+      readonly peers: readonly PeerAddress[];
+      readonly from: Nearness;
+    }
   /**
    * A connection that the main thread made by other means (WebRTC, uTP), as a port: each message is a `Uint8Array` of the
    * stream, `null` its end; a number answers how many bytes the main thread has passed on (back-pressure). The
@@ -166,6 +175,14 @@ export type EngineEvent =
   | { readonly type: 'done'; readonly id: number }
   | { readonly type: 'failed'; readonly id: number; readonly message: string };
 
+/** Where this server itself answers: no peers are there. */
+export interface OwnPlaces {
+  /** On every address of this machine; undefined: nowhere. */
+  readonly port: number | undefined;
+  /** Elsewhere, forwarded to it. */
+  readonly places: readonly PeerAddress[];
+}
+
 /** What the worker is started with (`workerData`). */
 export interface EngineOptions {
   /** 0: one given by the system. */
@@ -175,4 +192,5 @@ export interface EngineOptions {
   /** Addresses to listen at, e.g. `['0.0.0.0', '::']`; one that can't be had is left out as long as another can. */
   readonly hosts: readonly string[];
   readonly limits: EngineLimits;
+  readonly own: OwnPlaces;
 }

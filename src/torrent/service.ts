@@ -5,6 +5,7 @@
  * The engine is there from the first torrent on.
  */
 
+import type { Nearness } from '../lib/addresses.ts';
 import { Listeners } from '../lib/listeners.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
 import type { AddressGuard } from '../source/guard.ts';
@@ -17,7 +18,7 @@ import { Discovery } from './discovery/discovery.ts';
 import { Engine, type EngineHandlers } from './engine/engine.ts';
 import { TorrentFolder } from './folder.ts';
 import { KeptTorrents } from './kept.ts';
-import type { EngineLimits, InfoHash } from './protocol.ts';
+import type { EngineLimits, InfoHash, OwnPlaces } from './protocol.ts';
 import { loadTorrent, readTorrentSpec, type TorrentSpec } from './reference.ts';
 import { Swarm, type TorrentSeed } from './swarm.ts';
 
@@ -34,6 +35,10 @@ export interface TorrentServiceOptions {
   readonly dht: DhtOptions | undefined;
   readonly localDiscovery: boolean;
   readonly guard: AddressGuard;
+  /** Where who writes links is taken to be: as near as the peers that their links may name. */
+  readonly linksFrom: Nearness;
+  /** Asked when the first torrent begins. */
+  readonly own: () => OwnPlaces;
   readonly log: TorrentLog;
   /** Milliseconds without metadata until that is an error; 90 s. */
   readonly metadataMs?: number;
@@ -86,7 +91,7 @@ export class TorrentService implements AsyncDisposable {
       dht: options.dht,
       localDiscovery: options.localDiscovery,
       guard: options.guard,
-      onPeers: (infoHash, peers) => this.#swarms.get(infoHash)?.addPeers(peers),
+      onPeers: (infoHash, peers, from) => this.#swarms.get(infoHash)?.addPeers(peers, from),
       ...(options.announceTimes ? { times: options.announceTimes } : {}),
     });
     this.#swept = this.#folder.sweep();
@@ -145,6 +150,7 @@ export class TorrentService implements AsyncDisposable {
         return this.#startEngine();
       },
       discovery: this.#discovery,
+      linksFrom: this.#options.linksFrom,
       directory: () => this.#folder.of(infoHash),
       keeps: () => this.#folder.keeps(),
       metadataMs: this.#options.metadataMs ?? METADATA_MS,
@@ -164,9 +170,9 @@ export class TorrentService implements AsyncDisposable {
   }
 
   #startEngine(): Engine {
-    const { listen, limits } = this.#options;
+    const { listen, limits, own } = this.#options;
     this.#engine ??= new Engine(
-      { port: listen?.port ?? 0, listen: listen !== undefined, hosts: listen?.hosts ?? [], limits },
+      { port: listen?.port ?? 0, listen: listen !== undefined, hosts: listen?.hosts ?? [], limits, own: own() },
       { event: (event) => this.#onEvent(event), crashed: (error) => this.#onCrash(error) },
     );
     return this.#engine;

@@ -6,6 +6,7 @@
  */
 import { AppError } from '../errors.ts';
 import { waitFor } from '../lib/abort.ts';
+import type { Nearness } from '../lib/addresses.ts';
 import { ChunkFiles } from './chunk-files.ts';
 import type { Content } from './content.ts';
 import type { Discovery } from './discovery/discovery.ts';
@@ -35,6 +36,8 @@ export interface SwarmOptions {
   /** Ready to take this torrent: whatever was of it before is gone. */
   readonly engine: () => Promise<Engine>;
   readonly discovery: Discovery;
+  /** Where who writes links is taken to be. */
+  readonly linksFrom: Nearness;
   readonly directory: () => Promise<string>;
   /** Whether the data survive. */
   readonly keeps: () => Promise<boolean>;
@@ -128,14 +131,15 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   /** What another link to the same torrent names besides. */
   join({ peers, trackers }: TorrentSeed): void {
-    this.addPeers(peers);
+    this.addPeers(peers, this.#options.linksFrom);
     void this.#starting.then(() => {
       if (!this.#life.signal.aborted) this.#options.discovery.addTrackers(this.infoHash, trackers);
     });
   }
 
-  addPeers(peers: readonly PeerAddress[]): void {
-    if (peers.length > 0 && !this.#life.signal.aborted) this.#engine?.addPeers(this.infoHash, peers);
+  /** @param from where who names them is. */
+  addPeers(peers: readonly PeerAddress[], from: Nearness): void {
+    if (peers.length > 0 && !this.#life.signal.aborted) this.#engine?.addPeers(this.infoHash, peers, from);
   }
 
   /** Resolves when the metadata is known. @throws AppError `torrent-*`; the signal's reason. */
@@ -320,7 +324,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#keep = keep;
     const { infoHash, info, peers } = this.#seed;
     this.#engine = engine;
-    await engine.add({ infoHash, directory, keep, peers, ...(info ? { info } : {}) });
+    const peersFrom = this.#options.linksFrom;
+    await engine.add({ infoHash, directory, keep, peers, peersFrom, ...(info ? { info } : {}) });
     this.changed();
   }
 

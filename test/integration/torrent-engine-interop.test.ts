@@ -48,7 +48,7 @@ for (const [name, start] of Object.entries(CLIENTS)) {
         peer: engine.address,
       };
       await using leech = await start(encryption === undefined ? options : { ...options, encryption });
-      engine.engine.addPeers(torrent.infoHash, [leech.address]);
+      engine.engine.addPeers(torrent.infoHash, [leech.address], 'loopback');
       assert.ok((await leech.complete()).equals(torrent.content));
     });
   }

@@ -43,7 +43,7 @@ test('what is kept is taken up again: unchanged chunks at once, changed ones aft
   await engine.whenHad({ start: 0, end: 32 * MB });
   assert.ok(!engine.have.has(32));
   await using seed = await WirePeer.start(torrent);
-  engine.engine.addPeers(torrent.infoHash, [seed.address]);
+  engine.engine.addPeers(torrent.infoHash, [seed.address], 'loopback');
   engine.demand(EVERYTHING);
   await engine.whenComplete();
   assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
@@ -78,7 +78,7 @@ test('chunks that are forgotten give their space back, and can be had again', as
   assert.deepEqual((await readdir(folder.path)).sort(), ['chunk-000000', 'chunk-000002']);
   const again = { start: 20 * MB, end: 22 * MB };
   // It had left us, since two that have everything have nothing to say to each other.
-  engine.engine.addPeers(torrent.infoHash, [seed.address]);
+  engine.engine.addPeers(torrent.infoHash, [seed.address], 'loopback');
   engine.demand({ readers: [{ reader: 1, waiting: [again], ahead: [] }] });
   await engine.whenHad(again);
   assert.ok((await engine.read(again)).equals(torrent.content.subarray(again.start, again.end)));
@@ -157,7 +157,13 @@ test('a hundred torrents come and go: no socket, file or timer stays', async () 
   await using engine = await ThreadlessEngine.start();
   const { infoHash } = torrent;
   const round = async (n: number): Promise<void> => {
-    const add = { infoHash, directory: join(folder.path, String(n)), keep: n % 5 === 0, peers: [seed.address] };
+    const add = {
+      infoHash,
+      directory: join(folder.path, String(n)),
+      keep: n % 5 === 0,
+      peers: [seed.address],
+      peersFrom: 'loopback',
+    } as const;
     await engine.ask((id) => ({ type: 'add', id, torrent: n % 2 === 0 ? add : { ...add, info: torrent.info } }));
     engine.thread.obey({ type: 'demand', infoHash, demand: EVERYTHING });
     if (n % 3 === 0) await engine.verified();

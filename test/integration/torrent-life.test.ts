@@ -160,6 +160,8 @@ describe('the life of torrents', { timeout: 300_000 }, () => {
       dht: undefined,
       localDiscovery: false,
       guard: anyAddress,
+      linksFrom: 'loopback',
+      own: () => ({ port: undefined, places: [] }),
       log: pino({ level: 'silent' }),
       metadataMs: 500,
     });

@@ -21,6 +21,7 @@ await using engine = new Engine(
       bufferBytes: 64 * 1024 * 1024,
       encryption: 'allow',
     },
+    own: { port: undefined, places: [] },
   },
   {
     event: (event) => {
@@ -32,6 +33,6 @@ await using engine = new Engine(
   },
 );
 const peers = ports.map((port) => ({ host: '127.0.0.1', port: Number(port) }));
-await engine.add({ infoHash, info, directory, keep: false, peers });
+await engine.add({ infoHash, info, directory, keep: false, peers, peersFrom: 'loopback' });
 engine.demand(infoHash, { readers: [], index: [], rest: [{ start: 0, end: Number.MAX_SAFE_INTEGER }] });
 await finished.promise;

@@ -3,6 +3,7 @@
  *
  * Invariant: between `start` and `stop` there is exactly one of: an announcement under way, a timer for the next one.
  */
+import type { Nearness } from '../../lib/addresses.ts';
 import type { PeerAddress } from '../protocol.ts';
 import { type Announced, TrackerError } from './tracker.ts';
 
@@ -40,7 +41,7 @@ export interface AnnounceReport {
 export interface AnnouncerOptions {
   readonly label: string;
   readonly announce: (event: 'started' | 'stopped' | undefined, signal: AbortSignal) => Promise<Announced>;
-  readonly onPeers: (peers: readonly PeerAddress[]) => void;
+  readonly onPeers: (peers: readonly PeerAddress[], from: Nearness) => void;
   /** Whether the torrent has nobody to get anything from. */
   readonly isHungry: () => boolean;
   readonly times: AnnounceTimes;
@@ -101,7 +102,7 @@ export class Announcer {
       this.#state = 'answered';
       this.#reason = undefined;
       this.#peers = answer.peers.length;
-      if (answer.peers.length > 0) onPeers(answer.peers);
+      if (answer.peers.length > 0) onPeers(answer.peers, answer.from);
       this.#schedule(this.#interval(answer));
     } catch (error) {
       if (this.#life.signal.aborted) return;

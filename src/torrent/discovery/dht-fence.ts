@@ -1,11 +1,16 @@
 /**
  * The socket that the DHT library gets. The library believes what packets say (a number for an infohash or a list for a token makes it throw, out of everybody's
- * reach), so nothing passes that is not a well-formed message of BEP 5.
+ * reach), so nothing passes that is not a well-formed message of BEP 5. And it sends to whatever address a stranger names as a node, so nothing
+ * passes outwards that leads into this machine or network, unless somebody there wrote first or the operator named it.
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { EventEmitter } from 'node:events';
+import { kindsFromHere, type Nearness } from '../../lib/addresses.ts';
 import { type Bencoded, bytesField, type Dictionary, decode, dictionaryField } from '../bencode.ts';
+import { farther } from '../peer-guard.ts';
 
+/** Near ones who wrote to us, and are answered; the oldest are forgotten. */
+const MOST_CALLERS = 256;
 const LARGEST_PACKET = 2_048;
 /** Packets a second that are looked at; a node in use gets some tens. */
 const MOST_PACKETS = 1_000;
@@ -16,11 +21,16 @@ const QUERIES = new Set(['ping', 'find_node', 'get_peers', 'announce_peer']);
 
 export class FencedSocket extends EventEmitter {
   readonly #socket: Socket;
+  readonly #nearest: Nearness;
+  readonly #callers = new Set<string>();
+  #kindOf = kindsFromHere();
   #second = 0;
   #packets = 0;
 
-  constructor() {
+  /** @param nearest what nodes may be sent to besides the Internet's: whatever others name, and nobody wrote from, is no nearer. */
+  constructor(nearest: Nearness) {
     super();
+    this.#nearest = nearest;
     this.#socket = createSocket('udp4');
     this.#socket.on('message', (packet, from) => this.#receive(packet, from));
     for (const event of ['listening', 'error', 'close'] as const) {
@@ -38,6 +48,10 @@ export class FencedSocket extends EventEmitter {
 
   /** As the library calls it. What can't be sent is lost, as with any datagram. */
   send(packet: Uint8Array, offset: number, length: number, port: number, address: string, done: () => void): void {
+    if (!this.#mayHear(address, port)) {
+      done();
+      return;
+    }
     try {
       this.#socket.send(packet, offset, length, port, address, () => done());
     } catch {
@@ -49,13 +63,34 @@ export class FencedSocket extends EventEmitter {
     this.#socket.close();
   }
 
-  #receive(packet: Buffer, from: RemoteInfo): void {
+  #mayHear(address: string, port: number): boolean {
+    this.#tick();
+    const kind = this.#kindOf(address);
+    if (kind === 'public') return true;
+    if (kind === 'metadata' || kind === 'unusable') return false;
+    return farther(kind, this.#nearest) === kind || this.#callers.has(`${address} ${port}`);
+  }
+
+  /** A second at most passes until a new network interface counts. */
+  #tick(): void {
     const second = Math.floor(performance.now() / 1_000);
-    if (second !== this.#second) {
-      this.#second = second;
-      this.#packets = 0;
-    }
+    if (second === this.#second) return;
+    this.#second = second;
+    this.#packets = 0;
+    this.#kindOf = kindsFromHere();
+  }
+
+  #remember({ address, port }: RemoteInfo): void {
+    if (this.#kindOf(address) === 'public') return;
+    const [oldest] = this.#callers;
+    if (this.#callers.size >= MOST_CALLERS && oldest !== undefined) this.#callers.delete(oldest);
+    this.#callers.add(`${address} ${port}`);
+  }
+
+  #receive(packet: Buffer, from: RemoteInfo): void {
+    this.#tick();
     if (++this.#packets > MOST_PACKETS || from.port === 0 || !isDhtMessage(packet)) return;
+    this.#remember(from);
     try {
       this.emit('message', packet, from);
     } catch {

@@ -1,7 +1,8 @@
 /** The mainline DHT (BEP 5): a node of our own, by `bittorrent-dht` behind a fence. IPv4 only, as the library is. */
 import { once } from 'node:events';
+import type { Nearness } from '../../lib/addresses.ts';
+import { nearnessOf } from '../peer-guard.ts';
 import type { InfoHash, PeerAddress } from '../protocol.ts';
-import { isLocal, usablePeers } from './compact.ts';
 import { FencedSocket } from './dht-fence.ts';
 
 export interface DhtOptions {
@@ -12,6 +13,8 @@ export interface DhtOptions {
   readonly bootstrap: readonly string[];
 }
 
+/** `from`: where the node that names them is. */
+type OnPeers = (infoHash: InfoHash, peers: readonly PeerAddress[], from: Nearness) => void;
 type Library = InstanceType<typeof import('bittorrent-dht')['default']>;
 
 /** A lookup that takes longer goes on by itself and is no longer waited for. */
@@ -20,27 +23,22 @@ const LOOKUP_MS = 60_000;
 export class DhtNode implements AsyncDisposable {
   readonly #dht: Library;
   readonly #closed = new AbortController();
-  readonly #onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[]) => void;
+  readonly #onPeers: OnPeers;
 
-  private constructor(dht: Library, onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[]) => void) {
+  private constructor(dht: Library, onPeers: OnPeers) {
     this.#dht = dht;
     this.#onPeers = onPeers;
     dht.on('peer', (peer: PeerAddress, infoHash: Buffer, from: { host?: string; address?: string } | null) => {
-      const namedBy = from?.host ?? from?.address ?? '';
-      const usable = usablePeers([peer], isLocal(namedBy));
-      if (usable.length > 0) this.#onPeers(infoHash.toString('hex'), usable);
+      this.#onPeers(infoHash.toString('hex'), [peer], nearnessOf(from?.host ?? from?.address ?? ''));
     });
     dht.on('error', () => {}); // of the socket: lookups then end without peers, and are tried again
     dht.on('warning', () => {});
   }
 
   /** @throws the network's error when the port can't be had. */
-  static async start(
-    options: DhtOptions,
-    onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[]) => void,
-  ): Promise<DhtNode> {
+  static async start(options: DhtOptions, onPeers: OnPeers): Promise<DhtNode> {
     const { default: Dht } = await import('bittorrent-dht');
-    const socket = new FencedSocket();
+    const socket = new FencedSocket(nearest(options.bootstrap));
     // The library first: it wants to see the socket begin.
     const dht = new Dht({ bootstrap: [...options.bootstrap], socket });
     const node = new DhtNode(dht, onPeers);
@@ -92,4 +90,11 @@ export class DhtNode implements AsyncDisposable {
     this.#closed.abort();
     await new Promise<void>((resolve) => this.#dht.destroy(resolve));
   }
+}
+
+/** As near as the nodes that the operator has named. */
+function nearest(bootstrap: readonly string[]): Nearness {
+  const hosts = bootstrap.map((node) => node.slice(0, node.lastIndexOf(':')));
+  const all = hosts.map((host) => nearnessOf(host === 'localhost' ? '127.0.0.1' : host));
+  return all.find((one) => one === 'loopback') ?? all.find((one) => one === 'private') ?? 'public';
 }

@@ -8,7 +8,7 @@ import { AppError } from '../../errors.ts';
 import { type AddressGuard, anyAddress } from '../../source/guard.ts';
 import { encode } from '../bencode.ts';
 import { type Tracker, trackerOf } from '../tracker-url.ts';
-import { compactPeers, usablePeers } from './compact.ts';
+import { compactPeers } from './compact.ts';
 import { DhtNode } from './dht.ts';
 import { isDhtMessage } from './dht-fence.ts';
 import { Discovery, type DiscoveryOptions } from './discovery.ts';
@@ -128,52 +128,23 @@ test('answers in every form that trackers know', () => {
     'min interval': 60,
     peers: Buffer.from([1, 2, 3, 4, 0x1a, 0xe1, 0, 0, 0, 0, 0, 1]),
   });
-  assert.deepEqual(readAnswer(compact, false), {
-    peers: [{ host: '1.2.3.4', port: 6881 }],
+  assert.deepEqual(readAnswer(compact), {
+    peers: [
+      { host: '1.2.3.4', port: 6881 },
+      { host: '0.0.0.0', port: 1 },
+    ],
     interval: 900,
     minInterval: 60,
   });
   const listed = encode({
     peers: [{ ip: '5.6.7.8', port: 1 }, { ip: 'name.example', port: 2 }, { ip: '9.9.9.9' }, 5 as never],
   });
-  assert.deepEqual(readAnswer(listed, false).peers, [{ host: '5.6.7.8', port: 1 }]);
+  assert.deepEqual(readAnswer(listed).peers, [{ host: '5.6.7.8', port: 1 }]);
   const six = Buffer.concat([Buffer.from('20010db8000000000000000000000001', 'hex'), Buffer.from([0, 80])]);
-  assert.deepEqual(readAnswer(encode({ peers6: six }), false).peers, [{ host: '2001:db8:0:0:0:0:0:1', port: 80 }]);
+  assert.deepEqual(readAnswer(encode({ peers6: six })).peers, [{ host: '2001:db8:0:0:0:0:0:1', port: 80 }]);
   assert.throws(
-    () => readAnswer(encode({ 'failure reason': 'no\nway' }), false),
+    () => readAnswer(encode({ 'failure reason': 'no\nway' })),
     (error: Error) => error instanceof TrackerError && error.message === 'refused: no way',
-  );
-  assert.deepEqual(readAnswer(encode({ peers: Buffer.from([127, 0, 0, 1, 0, 80]) }), false).peers, []);
-  assert.equal(readAnswer(encode({ peers: Buffer.from([127, 0, 0, 1, 0, 80]) }), true).peers.length, 1);
-});
-
-test('nobody sends us to ourselves, to the link, or to everybody', () => {
-  const hosts = [
-    '127.0.0.1',
-    '::1',
-    '169.254.169.254',
-    '0.0.0.0',
-    '255.255.255.255',
-    '239.1.1.1',
-    '::',
-    'ff02::1',
-    'localhost',
-    'x',
-  ];
-  assert.deepEqual(
-    usablePeers(
-      hosts.map((host) => ({ host, port: 80 })),
-      false,
-    ),
-    [],
-  );
-  const local = usablePeers(
-    hosts.map((host) => ({ host, port: 80 })),
-    true,
-  );
-  assert.deepEqual(
-    local.map(({ host }) => host),
-    ['127.0.0.1', '::1', '169.254.169.254'],
   );
   assert.deepEqual(compactPeers(Buffer.from([1, 2, 3, 4, 0]), 4), []);
 });

@@ -5,6 +5,7 @@
  * Invariant: a torrent is in `#torrents` from `add` to `remove`, and exactly its announcers run.
  */
 import { randomBytes } from 'node:crypto';
+import type { Nearness } from '../../lib/addresses.ts';
 import type { AddressGuard } from '../../source/guard.ts';
 import type { InfoHash, PeerAddress } from '../protocol.ts';
 import type { Tracker } from '../tracker-url.ts';
@@ -21,7 +22,8 @@ export interface DiscoveryOptions {
   readonly dht: DhtOptions | undefined;
   readonly localDiscovery: boolean;
   readonly guard: AddressGuard;
-  readonly onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[]) => void;
+  /** @param from where who names them is. */
+  readonly onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[], from: Nearness) => void;
   readonly times?: Partial<AnnounceTimes>;
 }
 
@@ -53,6 +55,8 @@ const FAREWELL_MS = 1_000;
 const MOST_TRACKERS = 100;
 const DHT_INTERVAL = 15 * 60;
 const LOCAL_INTERVAL = 5 * 60;
+/** Of those whose peers come by another way. */
+const NOBODY: Announced = { peers: [], from: 'public' };
 
 export class Discovery implements AsyncDisposable {
   readonly #options: DiscoveryOptions;
@@ -146,7 +150,7 @@ export class Discovery implements AsyncDisposable {
     return new Announcer({
       label,
       announce,
-      onPeers: (peers) => onPeers(torrent.infoHash, peers),
+      onPeers: (peers, from) => onPeers(torrent.infoHash, peers, from),
       isHungry: torrent.isHungry,
       times: { ...announceTimes, ...times },
     });
@@ -175,14 +179,14 @@ export class Discovery implements AsyncDisposable {
     event: 'started' | 'stopped' | undefined,
     signal: AbortSignal,
   ): Promise<Announced> {
-    if (event === 'stopped') return { peers: [] };
+    if (event === 'stopped') return NOBODY;
     let found = 0;
     this.#dhtFound.set(infoHash, () => found++);
     const dht = await this.#dhtNode();
     const nodes = await dht.lookup(infoHash, this.#port, signal).finally(() => this.#dhtFound.delete(infoHash));
     if (nodes === 0) throw new TrackerError('has no node that answers');
     if (found === 0 && isHungry()) throw new TrackerError(`knows no peer (${nodes} nodes asked)`);
-    return { peers: [], interval: DHT_INTERVAL };
+    return { ...NOBODY, interval: DHT_INTERVAL };
   }
 
   /** Counts what lookups find. */
@@ -191,11 +195,11 @@ export class Discovery implements AsyncDisposable {
   #dhtNode(): Promise<DhtNode> {
     const { dht } = this.#options;
     if (dht === undefined) return Promise.reject(new TrackerError('is switched off'));
-    this.#dht ??= DhtNode.start(dht, (infoHash, peers) => {
+    this.#dht ??= DhtNode.start(dht, (infoHash, peers, from) => {
       const entry = this.#torrents.get(infoHash);
       if (entry === undefined || entry.open.length === 0) return;
       this.#dhtFound.get(infoHash)?.();
-      this.#options.onPeers(infoHash, peers);
+      this.#options.onPeers(infoHash, peers, from);
     }).catch((error: unknown) => {
       this.#dht = undefined;
       throw new TrackerError(`cannot be joined (${(error as NodeJS.ErrnoException).code})`, { cause: error });
@@ -204,12 +208,12 @@ export class Discovery implements AsyncDisposable {
   }
 
   async #callOut({ infoHash }: DiscoveredTorrent, event: 'started' | 'stopped' | undefined): Promise<Announced> {
-    if (event === 'stopped') return { peers: [] };
-    this.#local ??= new LocalDiscovery((found, peers) => {
+    if (event === 'stopped') return NOBODY;
+    this.#local ??= new LocalDiscovery((found, peers, from) => {
       const entry = this.#torrents.get(found);
-      if (entry !== undefined && entry.open.length > 0) this.#options.onPeers(found, peers);
+      if (entry !== undefined && entry.open.length > 0) this.#options.onPeers(found, peers, from);
     });
     this.#local.announce(infoHash, this.#port);
-    return { peers: [], interval: LOCAL_INTERVAL };
+    return { ...NOBODY, interval: LOCAL_INTERVAL };
   }
 }

@@ -1,11 +1,14 @@
 /** Announcing over HTTP (BEP 3, compact answers of BEP 23 and BEP 7), through the one transport that judges addresses. */
+import { isIP } from 'node:net';
 import { AppError } from '../../errors.ts';
+import type { Nearness } from '../../lib/addresses.ts';
 import type { AddressGuard } from '../../source/guard.ts';
 import { HttpTransport } from '../../source/http-transport.ts';
 import { defaultTuning } from '../../source/http-tuning.ts';
 import { type Bencoded, BencodeError, bytesField, decode, integerField, listField } from '../bencode.ts';
+import { farther, nearnessOf } from '../peer-guard.ts';
 import type { PeerAddress } from '../protocol.ts';
-import { compactPeers, isLocal, usablePeers } from './compact.ts';
+import { compactPeers } from './compact.ts';
 import { type Announced, type Announcement, PEERS_WANTED, TrackerError } from './tracker.ts';
 
 const LARGEST_ANSWER = 512 * 1024;
@@ -20,13 +23,20 @@ export async function announceHttp(
   guard: AddressGuard,
   signal: AbortSignal,
 ): Promise<Announced> {
-  const transport = new HttpTransport(guard, { ...defaultTuning, ...TIMES, connections: 1 });
+  let from: Nearness = 'loopback';
+  const watching: AddressGuard = {
+    ...guard,
+    checkAddress(origin, address) {
+      guard.checkAddress(origin, address);
+      from = farther(from, nearnessOf(address));
+    },
+  };
+  const transport = new HttpTransport(watching, { ...defaultTuning, ...TIMES, connections: 1 });
   try {
     const url = new URL(announceUrl(tracker, announcement));
-    return readAnswer(
-      await fetchFollowing(transport, url, guard, signal),
-      isLocal(url.hostname.replace(/^\[|\]$/g, '')),
-    );
+    const answer = readAnswer(await fetchFollowing(transport, url, guard, signal));
+    // Only now: every address on the way has its say.
+    return { ...answer, from };
   } catch (error) {
     if (signal.aborted || error instanceof TrackerError) throw error;
     throw new TrackerError(error instanceof AppError ? error.detail : `cannot be reached (${wordsOf(error)})`, {
@@ -116,7 +126,7 @@ async function fetchOnce(
 }
 
 /** @throws TrackerError. */
-export function readAnswer(bytes: Uint8Array, fromLocal: boolean): Announced {
+export function readAnswer(bytes: Uint8Array): Omit<Announced, 'from'> {
   let answer: Bencoded;
   try {
     answer = decode(bytes);
@@ -141,7 +151,7 @@ export function readAnswer(bytes: Uint8Array, fromLocal: boolean): Announced {
   const interval = integerField(answer, 'interval');
   const minInterval = integerField(answer, 'min interval');
   return {
-    peers: usablePeers(peers.slice(0, MOST_PEERS), fromLocal),
+    peers: peers.filter(({ host }) => isIP(host) !== 0).slice(0, MOST_PEERS),
     ...(interval === undefined ? {} : { interval }),
     ...(minInterval === undefined ? {} : { minInterval }),
   };

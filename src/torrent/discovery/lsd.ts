@@ -5,8 +5,9 @@
  */
 import { randomBytes } from 'node:crypto';
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
+import type { Nearness } from '../../lib/addresses.ts';
+import { nearnessOf } from '../peer-guard.ts';
 import type { InfoHash, PeerAddress } from '../protocol.ts';
-import { usablePeers } from './compact.ts';
 
 const GROUP = '239.192.152.143';
 const PORT = 6771;
@@ -15,14 +16,14 @@ const LARGEST_PACKET = 1_400;
 export class LocalDiscovery implements AsyncDisposable {
   readonly #socket: Socket;
   readonly #cookie = `raffi-${randomBytes(6).toString('hex')}`;
-  readonly #onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[]) => void;
+  readonly #onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[], from: Nearness) => void;
   /** What was to be announced before the socket was open. */
   readonly #early = new Map<InfoHash, number>();
   #open = false;
   #closed: Promise<void> | undefined;
 
   /** Opens the socket behind itself: nobody waits for the local network. */
-  constructor(onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[]) => void) {
+  constructor(onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[], from: Nearness) => void) {
     this.#onPeers = onPeers;
     this.#socket = createSocket({ type: 'udp4', reuseAddr: true });
     this.#socket.on('message', (packet, from) => this.#receive(packet, from));
@@ -60,8 +61,11 @@ export class LocalDiscovery implements AsyncDisposable {
   #receive(packet: Buffer, from: RemoteInfo): void {
     const found = packet.length > LARGEST_PACKET ? undefined : readLsd(packet.toString('latin1'));
     if (found === undefined || found.cookie === this.#cookie) return;
-    const peers = usablePeers([{ host: from.address, port: found.port }], true);
-    if (peers.length > 0) for (const infoHash of found.infoHashes) this.#onPeers(infoHash, peers);
+    // Who is in this network names itself only. The Internet's datagrams are no multicast of this network.
+    const nearness = nearnessOf(from.address);
+    if (nearness === 'public') return;
+    const peers = [{ host: from.address, port: found.port }];
+    for (const infoHash of found.infoHashes) this.#onPeers(infoHash, peers, nearness);
   }
 
   [Symbol.asyncDispose](): Promise<void> {

@@ -1,4 +1,5 @@
 /** What an announcement says, and what it brings. */
+import type { Nearness } from '../../lib/addresses.ts';
 import type { InfoHash, PeerAddress } from '../protocol.ts';
 
 export interface Announcement {
@@ -16,6 +17,8 @@ export interface Announcement {
 
 export interface Announced {
   readonly peers: readonly PeerAddress[];
+  /** Where who names them is. */
+  readonly from: Nearness;
   /** Seconds until the next announcement, as the tracker wishes; undefined when it does not say. */
   readonly interval?: number;
   readonly minInterval?: number;

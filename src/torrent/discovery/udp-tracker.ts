@@ -6,7 +6,8 @@ import { once } from 'node:events';
 import { AppError } from '../../errors.ts';
 import { waitFor } from '../../lib/abort.ts';
 import type { AddressGuard } from '../../source/guard.ts';
-import { compactPeers, isLocal, usablePeers } from './compact.ts';
+import { nearnessOf } from '../peer-guard.ts';
+import { compactPeers } from './compact.ts';
 import { type Announced, type Announcement, PEERS_WANTED, TrackerError } from './tracker.ts';
 
 const PROTOCOL_ID = 0x41727101980n;
@@ -37,7 +38,8 @@ export async function announceUdp(
     const bytes = new Uint8Array(answer.buffer, answer.byteOffset + 20, answer.byteLength - 20);
     return {
       interval: answer.getUint32(8),
-      peers: usablePeers(compactPeers(bytes, family === 6 ? 6 : 4), isLocal(address)),
+      peers: compactPeers(bytes, family === 6 ? 6 : 4),
+      from: nearnessOf(address),
     };
   } catch (error) {
     if (signal.aborted || error instanceof TrackerError) throw error;

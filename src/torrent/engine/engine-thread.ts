@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { rm } from 'node:fs/promises';
-import type { Command, EngineEvent, EngineLimits, EngineOptions, InfoHash } from '../protocol.ts';
+import type { Command, EngineEvent, EngineLimits, EngineOptions, InfoHash, OwnPlaces } from '../protocol.ts';
 import { Budget } from './budget.ts';
 import { clock } from './clock.ts';
 import { answerPeer } from './handshake.ts';
@@ -25,6 +25,7 @@ export class EngineThread implements SwarmOwner {
   readonly pool: SlabPool;
   /** Azureus style: ours, version 0.1. */
   readonly peerId = Buffer.concat([Buffer.from('-RF0100-'), randomBytes(12)]);
+  readonly own: OwnPlaces;
   /** Resolves when it is known whether peers can connect to us. */
   readonly listening: Promise<void>;
   readonly #tell: (event: EngineEvent) => void;
@@ -43,6 +44,7 @@ export class EngineThread implements SwarmOwner {
   constructor(options: EngineOptions, tell: (event: EngineEvent) => void) {
     this.#tell = tell;
     this.#limits = options.limits;
+    this.own = options.own;
     this.pool = new SlabPool(options.limits.bufferBytes);
     this.#download = new Budget(options.limits.downloadBytesPerSecond);
     this.#upload = new Budget(options.limits.uploadBytesPerSecond);
@@ -121,7 +123,7 @@ export class EngineThread implements SwarmOwner {
         this.#setLimits(command.limits);
         return;
       case 'peers':
-        this.#swarms.get(command.infoHash)?.learn(command.peers);
+        this.#swarms.get(command.infoHash)?.learn(command.peers, command.from);
         return;
       case 'demand':
         this.#swarms.get(command.infoHash)?.setDemand(command.demand);

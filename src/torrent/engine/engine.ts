@@ -48,8 +48,9 @@ export class Engine {
     return this.#ask((id) => ({ type: 'add', id, torrent }));
   }
 
-  addPeers(infoHash: InfoHash, peers: AddTorrent['peers']): void {
-    this.#post({ type: 'peers', infoHash, peers });
+  /** @param from where who names them is: what is nearer is not called. */
+  addPeers(infoHash: InfoHash, peers: AddTorrent['peers'], from: AddTorrent['peersFrom']): void {
+    this.#post({ type: 'peers', infoHash, peers, from });
   }
 
   /** Hands over a connection made by other means (protocol.ts `stream`). */

@@ -1,5 +1,5 @@
 /** What the engine shares among its torrents. */
-import type { EngineEvent } from '../protocol.ts';
+import type { EngineEvent, OwnPlaces } from '../protocol.ts';
 import type { SlabPool } from './slab-pool.ts';
 
 /** Memory and rates. */
@@ -13,6 +13,7 @@ export interface Traffic {
 
 export interface SwarmOwner extends Traffic {
   readonly peerId: Buffer;
+  readonly own: OwnPlaces;
   /** 0: nobody can connect to us. */
   readonly listenPort: number;
   readonly encryption: 'allow' | 'prefer' | 'require';

@@ -43,6 +43,7 @@ function ownerOf(events: EngineEvent[], pool: SlabPool): SwarmOwner {
   return {
     pool,
     peerId: Buffer.alloc(20, 'u'),
+    own: { port: undefined, places: [] },
     listenPort: 1234,
     encryption: 'allow',
     maxConnectionsPerTorrent: 50,
@@ -129,7 +130,13 @@ for (const known of [true, false])
     const events: EngineEvent[] = [];
     const pool = new SlabPool(1024 * 1024);
     const directory = join(folder, String(known));
-    const torrent = { infoHash: infoHash.toString('hex'), directory, keep: false, peers: [] };
+    const torrent = {
+      infoHash: infoHash.toString('hex'),
+      directory,
+      keep: false,
+      peers: [],
+      peersFrom: 'public',
+    } as const;
     const swarm = new Swarm(known ? { ...torrent, info } : torrent, ownerOf(events, pool));
     await swarm.open();
     swarm.setDemand({

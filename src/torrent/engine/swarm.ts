@@ -4,6 +4,8 @@
  * Invariant: `#work` is set as soon as the metadata is known and usable, and never unset. `peers` are those after their
  * handshake; each has an entry in `#messages` and leaves both at once.
  */
+import type { Nearness } from '../../lib/addresses.ts';
+import { nearnessOf, usablePeers } from '../peer-guard.ts';
 import type { AddTorrent, Demand, PeerAddress, TorrentStats } from '../protocol.ts';
 import type { BitField } from './bit-field.ts';
 import { clock } from './clock.ts';
@@ -78,10 +80,10 @@ export class Swarm implements PeerOwner {
 
   /** Takes up what is known already. @throws Error when it can't be used, or the directory not be made. */
   async open(): Promise<void> {
-    const { directory, keep, info, peers } = this.#torrent;
+    const { directory, keep, info, peers, peersFrom } = this.#torrent;
     const known = info ?? (keep ? await readMetadata(directory, this.infoHash) : undefined);
     if (known !== undefined) await this.#start(known);
-    this.learn(peers);
+    this.learn(peers, peersFrom);
   }
 
   #start(info: Uint8Array): Promise<void> {
@@ -140,16 +142,16 @@ export class Swarm implements PeerOwner {
 
   // Addresses and connections
 
-  learn(addresses: readonly PeerAddress[]): void {
+  /** The only way for an address to be called some time. @param from where who names them is. */
+  learn(addresses: readonly PeerAddress[], from: Nearness): void {
     let fresh = false;
-    for (const address of addresses) if (this.book.learn(address)) fresh = true;
+    for (const address of usablePeers(addresses, from, this.#owner.own)) if (this.book.learn(address)) fresh = true;
     if (fresh) this.#owner.dialMore();
   }
 
-  /** By peer exchange: addresses of a private network are believed of those who are in one themselves. */
+  /** By peer exchange. Of a connection that was made to us, only a forwarder in between may be near. */
   #exchanged(addresses: readonly PeerAddress[], from: Peer): void {
-    const local = isPrivate(from.address.host);
-    this.learn(addresses.filter(({ host }) => local || !isPrivate(host)));
+    this.learn(addresses, from.outgoing ? nearnessOf(from.address.host) : 'public');
   }
 
   /** Whether another connection may be made now, and to whom. */
@@ -382,12 +384,4 @@ export class Swarm implements PeerOwner {
     await this.#starting?.catch(() => undefined);
     await this.#work?.close();
   }
-}
-
-/** Addresses that mean something in a private network only. */
-function isPrivate(host: string): boolean {
-  return (
-    /^(?:0|10|127|169\.254|192\.168|172\.(?:1[6-9]|2\d|3[01])|100\.(?:6[4-9]|[7-9]\d|1[01]\d|12[0-7]))\./.test(host) ||
-    /^(?:::1?$|f[cd]|fe[89ab])/i.test(host)
-  );
 }
