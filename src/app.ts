@@ -23,7 +23,7 @@ import { SourcePolicy } from './source/policy.ts';
 import { TorrentService } from './torrent/service.ts';
 
 export interface App extends AsyncDisposable {
-  /** `http://HOST:PORT`, with the real port. */
+  /** `http://HOST:PORT`, with the real port; of a server that listens on all addresses, 127.0.0.1. */
   readonly url: string;
   /** What it answers, and to whom. */
   readonly routes: readonly KnownRoute[];
@@ -92,6 +92,11 @@ function torrentService({ torrent }: Config, sources: SourcePolicy, log: Fastify
     own: () => sources.ownPlaces,
     log,
   });
+}
+
+/** What programs of this machine call a server that listens on `host`: the wildcards are no address to call. */
+function callable(host: string): string {
+  return host === '::' || host === '0.0.0.0' ? '127.0.0.1' : host;
 }
 
 /**
@@ -174,7 +179,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
   const owned = resources.move();
   return {
-    url: `http://${authorityText({ host: listen.host, port: portOf(server) ?? listen.port })}`,
+    url: `http://${authorityText({ host: callable(listen.host), port: portOf(server) ?? listen.port })}`,
     routes: server.book.routes,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

@@ -5,7 +5,7 @@ import { CastTokens, isCastToken } from './tokens.ts';
 /** What a token opens now. */
 function sessionOf(tokens: CastTokens, token: string): string | undefined {
   const found = tokens.find(token);
-  return found && !found.expired ? found.sessionId : undefined;
+  return found && found.leftMs > 0 ? found.sessionId : undefined;
 }
 
 test('a token opens its own session until it expires', () => {
@@ -16,10 +16,11 @@ test('a token opens its own session until it expires', () => {
   assert.equal(expiresAt.getTime(), now + 30_000);
   assert.equal(sessionOf(tokens, token), 'film');
   now += 29_999;
+  assert.deepEqual(tokens.find(token), { sessionId: 'film', leftMs: 1 });
   assert.equal(sessionOf(tokens, token), 'film');
   now += 1;
   assert.equal(sessionOf(tokens, token), undefined);
-  assert.deepEqual(tokens.find(token), { sessionId: 'film', expired: true });
+  assert.deepEqual(tokens.find(token), { sessionId: 'film', leftMs: 0 });
 });
 
 test('anything else opens nothing', () => {

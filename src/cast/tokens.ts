@@ -49,10 +49,10 @@ export class CastTokens {
     return { token, expiresAt: new Date(expiresAt) };
   }
 
-  /** What a token was made for, and whether its time is over; undefined for any other text. */
-  find(token: string): { readonly sessionId: string; readonly expired: boolean } | undefined {
+  /** What a token was made for, and how many ms it is good for: 0 or less, its time is over. Undefined for any other text. */
+  find(token: string): { readonly sessionId: string; readonly leftMs: number } | undefined {
     const grant = isCastToken(token) ? this.#grants.get(digestOf(token)) : undefined;
-    return grant && { sessionId: grant.sessionId, expired: grant.expiresAt <= this.#now() };
+    return grant && { sessionId: grant.sessionId, leftMs: grant.expiresAt - this.#now() };
   }
 
   /** Ends all tokens of a session. */

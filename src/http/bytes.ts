@@ -3,7 +3,8 @@ import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
-import { AppError } from '../errors.ts';
+import { AppError, type ErrorCode } from '../errors.ts';
+import type { Session } from '../session/session.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { Source } from '../source/source.ts';
 import { parseRange } from './range.ts';
@@ -52,12 +53,29 @@ export function byteRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
       handler: async (request, reply) => {
         const session = useSession(store, request.params.id, reply);
         const signal = viewerSignal(reply, session);
+        if (session.torrent === undefined) await assertMedia(session, signal);
         const source = await inTorrentTime(session, signal, (ended) => session.openBytes(ended));
         reply.raw.once('close', () => void session.closeBytes(source));
         return sendBytes(request, reply, source, signal);
       },
     });
   };
+}
+
+/** What is wrong with what is no media at all; what only cannot be played, or not now, can be sent all the same. */
+const NO_MEDIA: ReadonlySet<ErrorCode> = new Set(['media-unrecognised', 'source-unsupported']);
+
+/**
+ * This is a server of films: with a session on it, any page that knows the address could read any other file. (What is in a torrent is no secret of this machine.)
+ * @throws AppError why the source is no media; the signal's reason.
+ */
+async function assertMedia(session: Session, signal: AbortSignal): Promise<void> {
+  try {
+    await session.presentation(signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof AppError && NO_MEDIA.has(error.code)) throw error;
+  }
 }
 
 /** Answers with the source's bytes, or the range of them that is asked for. The source stays the caller's. @throws AppError `range-not-satisfiable`. */

@@ -1,11 +1,13 @@
 import type { IncomingMessage } from 'node:http';
 import { isIP } from 'node:net';
-import { canonicalAddress, isLoopback } from '../lib/addresses.ts';
+import { canonicalAddress, clientNetwork, isLoopback } from '../lib/addresses.ts';
 
 /** Who sends a request. */
 export interface Client {
   /** One spelling for each address. */
   readonly address: string;
+  /** What its limits are counted by: many addresses of IPv6 are one client's. */
+  readonly network: string;
   /** It runs on this machine, and nothing says that it only passes on what others send. */
   readonly loopback: boolean;
 }
@@ -23,10 +25,19 @@ const PASSED_ON = [
 /** A proxy on this machine speaks for clients of anywhere: they count as clients of other machines. */
 export function clientOf({ headers, socket }: Pick<IncomingMessage, 'headers' | 'socket'>): Client {
   const peer = socket.remoteAddress ?? '';
-  if (!isLoopback(peer)) return { address: canonicalAddress(peer), loopback: false };
-  if (!PASSED_ON.some((name) => headers[name] !== undefined))
-    return { address: canonicalAddress(peer), loopback: true };
+  if (!isLoopback(peer)) return clientAt(peer, false);
+  if (!PASSED_ON.some((name) => headers[name] !== undefined)) return clientAt(peer, true);
   // The last one is what the proxy itself saw; those before are what it was told.
   const last = [headers['x-forwarded-for'] ?? ''].flat().join(',').split(',').at(-1)?.trim() ?? '';
-  return { address: isIP(last) === 0 ? 'behind a proxy' : canonicalAddress(last), loopback: false };
+  return clientAt(addressIn(last) ?? 'behind a proxy', false);
+}
+
+function clientAt(address: string, loopback: boolean): Client {
+  return { address: canonicalAddress(address), network: clientNetwork(address), loopback };
+}
+
+/** Some proxies write the port, too, and then IPv6 in brackets. */
+function addressIn(text: string): string | undefined {
+  const candidates = [text, /^\[([^\]]*)\](?::\d+)?$/.exec(text)?.[1], /^([\d.]+):\d+$/.exec(text)?.[1]];
+  return candidates.find((one) => one !== undefined && isIP(one) !== 0);
 }

@@ -1,15 +1,15 @@
 /**
  * What keeps slow and greedy clients from using up the server: bounds on connections, and on how slowly an answer may be taken.
  *
- * Invariant: `#open` counts the sockets of each remote address that have not closed.
+ * Invariant: `#open` counts the sockets of each client (`clientNetwork`) that have not closed.
  */
 import type { Socket } from 'node:net';
 import type { FastifyInstance, FastifyReply } from 'fastify';
 import { AppError } from '../errors.ts';
-import { isLoopback } from '../lib/addresses.ts';
+import { clientNetwork, isLoopback } from '../lib/addresses.ts';
 
 export interface ConnectionLimits {
-  /** Connections at once: of one address of this machine, of one elsewhere, and in all; beyond all, they are closed unheard. */
+  /** Connections at once: of one client of this machine, of one elsewhere, and in all; beyond all, they are closed unheard. */
   readonly local: number;
   readonly remote: number;
   readonly all: number;
@@ -49,7 +49,7 @@ export class Connections {
     app.addHook('onRequest', async (request, reply) => {
       const address = request.raw.socket.remoteAddress ?? '';
       const most = isLoopback(address) ? this.#limits.local : this.#limits.remote;
-      if ((this.#open.get(address) ?? 0) <= most) return;
+      if ((this.#open.get(clientNetwork(address)) ?? 0) <= most) return;
       reply.header('connection', 'close');
       throw new AppError('server-full', `${most} connections of one client are the most.`);
     });
@@ -60,12 +60,12 @@ export class Connections {
   }
 
   #count(socket: Socket): void {
-    const address = socket.remoteAddress ?? '';
-    this.#open.set(address, (this.#open.get(address) ?? 0) + 1);
+    const client = clientNetwork(socket.remoteAddress ?? '');
+    this.#open.set(client, (this.#open.get(client) ?? 0) + 1);
     socket.once('close', () => {
-      const left = (this.#open.get(address) ?? 1) - 1;
-      if (left > 0) this.#open.set(address, left);
-      else this.#open.delete(address);
+      const left = (this.#open.get(client) ?? 1) - 1;
+      if (left > 0) this.#open.set(client, left);
+      else this.#open.delete(client);
     });
   }
 

@@ -13,7 +13,7 @@ import { Secret } from '../lib/secret.ts';
 import { type Client, clientOf } from './client.ts';
 import { checkHost } from './host-policy.ts';
 import { type Access, type GuardFacts, judgeClient } from './lan-guard.ts';
-import { judgeOrigin, type Tier } from './origin-policy.ts';
+import { isNobody, judgeOrigin, type Tier } from './origin-policy.ts';
 import { type Rate, RateLimiter } from './rate-limiter.ts';
 import type { RouteBook } from './route-book.ts';
 
@@ -23,6 +23,8 @@ declare module 'fastify' {
     caller: Caller;
   }
 }
+
+type SecretKind = 'cast tokens' | 'keys' | 'launch tokens';
 
 interface Caller extends Client {
   readonly access: Access;
@@ -40,7 +42,7 @@ const RATES: Readonly<Record<'local' | 'remote', Rate>> = {
   local: { burst: 20_000, perSecond: 2_000 },
   remote: { burst: 200, perSecond: 20 },
 };
-/** Wrong tokens and keys. */
+/** Wrong ones, of each kind of secret. */
 const WRONG: Rate = { burst: 20, perSecond: 0.2 };
 
 const EXPOSED = 'X-Raffi-Slice-Start, Accept-Ranges, Content-Range, Content-Length';
@@ -59,7 +61,12 @@ export class Gate {
   readonly #apiKey: Secret | undefined;
   readonly #launchToken: Secret | undefined;
   readonly #rates = { local: new RateLimiter(RATES.local), remote: new RateLimiter(RATES.remote) };
-  readonly #wrong = new RateLimiter(WRONG);
+  /** One for each kind of secret: who guesses at one of them shall not lock out the holder of another. */
+  readonly #wrong: Readonly<Record<SecretKind, RateLimiter>> = {
+    'cast tokens': new RateLimiter(WRONG),
+    keys: new RateLimiter(WRONG),
+    'launch tokens': new RateLimiter(WRONG),
+  };
 
   constructor({ access, castTokens, listenHost }: GateOptions, book: RouteBook) {
     const { allowedHosts, castHost } = access;
@@ -91,12 +98,16 @@ export class Gate {
     const facts = { rawHeaders: raw.rawHeaders, target: raw.url ?? '', localAddress, localPort, listenHost };
     checkHost(facts, this.#hosts);
     const tier = this.#tierOf(request);
-    this.#checkOrigin(request, reply, tier);
     const client = clientOf(raw);
+    this.#checkOrigin(request, reply, tier, client);
+    // Before anybody is recognised, so that those who are not have a limit, too.
+    if (tier !== 'media') this.#checkRate(reply, client);
     const access = this.#checkClient(request, reply, tier, client);
     request.caller = { ...client, access };
-    if (tier === 'media') return;
-    const wait = this.#rates[client.loopback ? 'local' : 'remote'].take(client.address);
+  }
+
+  #checkRate(reply: FastifyReply, { loopback, network }: Client): void {
+    const wait = this.#rates[loopback ? 'local' : 'remote'].take(network);
     if (wait > 0) throw tooMany(reply, wait, 'too many requests');
   }
 
@@ -106,7 +117,7 @@ export class Gate {
     return tier ?? 'control';
   }
 
-  #checkOrigin(request: FastifyRequest, reply: FastifyReply, tier: Tier): void {
+  #checkOrigin(request: FastifyRequest, reply: FastifyReply, tier: Tier, client: Client): void {
     const { headers } = request;
     if (tier !== 'media') reply.header('vary', 'Origin');
     reply.header('cross-origin-resource-policy', tier === 'media' ? 'cross-origin' : 'same-origin');
@@ -118,7 +129,7 @@ export class Gate {
         host: (headers.host ?? '').toLowerCase(),
         namesSession: text(queryOf(request, 'id')) !== undefined,
         preflight: preflightMethod(request) !== undefined,
-        hasLaunchToken: this.#launchToken?.matches(single(headers['x-raffi-token'])) ?? false,
+        hasLaunchToken: tier !== 'media' && isNobody(headers.origin) && this.#hasLaunchToken(request, reply, client),
       },
       { allowedOrigins: this.#access.allowedOrigins, launchToken: this.#launchToken !== undefined },
     );
@@ -126,8 +137,13 @@ export class Gate {
     reply.header('access-control-allow-origin', allowed).header('access-control-expose-headers', EXPOSED);
   }
 
+  #hasLaunchToken({ headers }: FastifyRequest, reply: FastifyReply, { network }: Client): boolean {
+    const given = single(headers['x-raffi-token']);
+    return given !== undefined && this.#isRight('launch tokens', this.#launchToken, given, reply, network);
+  }
+
   #checkClient(request: FastifyRequest, reply: FastifyReply, tier: Tier, client: Client): Access {
-    const { loopback, address } = client;
+    const { loopback, network } = client;
     const token = castTokenOf(request);
     const facts: Omit<GuardFacts, 'apiKey' | 'cast'> = {
       loopback,
@@ -140,14 +156,20 @@ export class Gate {
       path: pathOf(request),
     };
     if (loopback) return judgeClient({ ...facts, apiKey: 'none', cast: 'none' });
-    const apiKey = this.#judgeKey(request, reply, address);
+    const apiKey = this.#judgeKey(request, reply, network);
     const found = token === undefined ? undefined : this.#castTokens.find(token);
-    const sessionId = found?.expired ? undefined : found?.sessionId;
-    if (token !== undefined && found === undefined && apiKey !== 'right') this.#countWrong(reply, address);
-    if (apiKey === 'wrong') this.#countWrong(reply, address);
+    const leftMs = found?.leftMs ?? 0;
+    const sessionId = leftMs > 0 ? found?.sessionId : undefined;
+    // A token has 256 bits and is always looked at, unlike what people choose.
+    if (token !== undefined && found === undefined && apiKey !== 'right')
+      this.#countWrong('cast tokens', reply, network);
     try {
-      return judgeClient({ ...facts, apiKey, cast: token === undefined ? 'none' : { sessionId } });
+      const access = judgeClient({ ...facts, apiKey, cast: token === undefined ? 'none' : { sessionId } });
+      if (access === 'cast') endAfter(reply, leftMs);
+      return access;
     } catch (error) {
+      // Control has been counted already.
+      if (tier === 'media') this.#checkRate(reply, client);
       // RFC 9110, 15.5.2.
       if (error instanceof AppError && error.code === 'unauthorized')
         reply.header('www-authenticate', 'Bearer realm="raffi-server"');
@@ -155,18 +177,25 @@ export class Gate {
     }
   }
 
-  /** A key may be guessable, unlike a token: who guesses too often gets no further answers. */
-  #judgeKey(request: FastifyRequest, reply: FastifyReply, address: string): GuardFacts['apiKey'] {
+  #judgeKey(request: FastifyRequest, reply: FastifyReply, network: string): GuardFacts['apiKey'] {
     const given = /^Bearer +(\S+) *$/i.exec(request.headers.authorization ?? '')?.[1];
     if (given === undefined || this.#apiKey === undefined) return 'none';
-    const wait = this.#wrong.wait(address);
-    if (wait > 0) throw tooMany(reply, wait, 'too many wrong keys or tokens');
-    return this.#apiKey.matches(given) ? 'right' : 'wrong';
+    return this.#isRight('keys', this.#apiKey, given, reply, network) ? 'right' : 'wrong';
   }
 
-  #countWrong(reply: FastifyReply, address: string): void {
-    const wait = this.#wrong.take(address);
-    if (wait > 0) throw tooMany(reply, wait, 'too many wrong keys or tokens');
+  /** Whether it is the secret, which may be guessable: who guesses too often gets no further answers, right or wrong. */
+  #isRight(kind: SecretKind, secret: Secret | undefined, given: string, reply: FastifyReply, network: string): boolean {
+    const wait = this.#wrong[kind].wait(network);
+    if (wait > 0) throw tooMany(reply, wait, `too many wrong ${kind}`);
+    if (secret === undefined) return false;
+    if (secret.matches(given)) return true;
+    this.#countWrong(kind, reply, network);
+    return false;
+  }
+
+  #countWrong(kind: SecretKind, reply: FastifyReply, network: string): void {
+    const wait = this.#wrong[kind].take(network);
+    if (wait > 0) throw tooMany(reply, wait, `too many wrong ${kind}`);
   }
 
   #answerPreflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
@@ -179,6 +208,12 @@ export class Gate {
       reply.header('access-control-allow-private-network', 'true');
     return reply.code(204).send();
   }
+}
+
+/** Breaks an answer off that is not finished by then. */
+function endAfter({ raw }: FastifyReply, ms: number): void {
+  const timer = setTimeout(() => raw.destroy(), ms);
+  raw.once('close', () => clearTimeout(timer));
 }
 
 /** Undefined for an address that the router cannot read. */

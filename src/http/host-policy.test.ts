@@ -51,14 +51,18 @@ test('addresses of the network only when the server listens there', () => {
 test('what the server listens on, with its port', () => {
   for (const [listenHost, host] of [
     ['box.lan', 'Box.lan'],
-    ['::', '[::]'],
-    ['0.0.0.0', '0.0.0.0'],
     ['127.0.0.5', '127.0.0.5'],
   ] as const) {
     assert.equal(verdict([`${host}:6969`], [], '/', 6969, listenHost), 'ok', host);
     assert.equal(verdict([`${host}:6970`], [], '/', 6969, listenHost), 'misdirected', host);
     assert.equal(verdict([`${host}:6969`], [], '/', 6969, 'localhost'), 'misdirected', host);
   }
+});
+
+test('no address stands for all of them', () => {
+  for (const listenHost of ['::', '0.0.0.0', '127.0.0.1'])
+    for (const host of ['[::]', '0.0.0.0', '[0:0::0]', '[::ffff:0.0.0.0]', '[::0.0.0.0]'])
+      assert.equal(verdict([`${host}:6969`], [], '/', 6969, listenHost), 'misdirected', `${host} at ${listenHost}`);
 });
 
 test('everything else', () => {

@@ -16,6 +16,7 @@ export interface HostFacts {
   readonly listenHost: string;
 }
 
+const WILDCARDS: ReadonlySet<string> = new Set([canonicalAddress('::'), '0.0.0.0']);
 const LOCAL_NAMES: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 
 /**
@@ -51,7 +52,10 @@ function isOurs(
 ): boolean {
   if (names.some((name) => name.host === host.host && (name.port ?? host.port) === host.port)) return true;
   if ((host.port ?? 80) !== facts.localPort) return false;
-  if (LOCAL_NAMES.has(host.host) || host.host === facts.listenHost) return true;
+  if (LOCAL_NAMES.has(host.host)) return true;
+  // What stands for all addresses is the address of none, and leads pages from elsewhere here ("0.0.0.0 day").
+  if (WILDCARDS.has(canonicalAddress(host.host))) return false;
+  if (host.host === facts.listenHost) return true;
   if (isLocalHost(facts.listenHost) || isIP(host.host) === 0 || isLoopback(host.host)) return false;
   // Nearly always it is the address that was connected to: asking for all of them takes longer.
   return canonicalAddress(host.host) === canonicalAddress(facts.localAddress) || isInterface(host.host);

@@ -32,10 +32,14 @@ export interface OriginRules {
 
 const LOOPBACK = /^https?:\/\/(?:localhost|tauri\.localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d{1,5})?$/;
 const APPLICATION = /^(?:app|raffi|tauri|capacitor):\/\/[a-z0-9._-]*(?::\d{1,5})?$/i;
-/** Of sandboxed frames and of files: anybody's. */
-const NOBODY: ReadonlySet<string> = new Set(['null', 'file://']);
+const NOBODY: ReadonlySet<string | undefined> = new Set(['null', 'file://']);
 /** Of requests that a page of another site did not start. */
 const OWN_SITES: ReadonlySet<string> = new Set(['same-origin', 'same-site', 'none']);
+
+/** Whether an origin is that of sandboxed frames and of files, anybody's: only the launch token tells who it is. */
+export function isNobody(origin: string | undefined): boolean {
+  return NOBODY.has(origin);
+}
 
 /**
  * @returns the value of Access-Control-Allow-Origin; undefined for none.
@@ -47,7 +51,7 @@ export function judgeOrigin(facts: OriginFacts, rules: OriginRules): string | un
   if (origin !== undefined && isAllowed(origin, facts, rules)) return origin;
   if (tier === 'beacon' && facts.namesSession && !facts.preflight) return undefined;
   if (origin !== undefined) {
-    const words = NOBODY.has(origin)
+    const words = isNobody(origin)
       ? 'A page without an origin of its own needs the launch token in the header X-Raffi-Token.'
       : 'Only pages from this machine and applications may control this server; RAFFI_ALLOWED_ORIGINS names others.';
     throw new AppError('origin-not-allowed', words);
@@ -62,7 +66,7 @@ export function judgeOrigin(facts: OriginFacts, rules: OriginRules): string | un
 }
 
 function isAllowed(origin: string, facts: OriginFacts, { allowedOrigins, launchToken }: OriginRules): boolean {
-  if (NOBODY.has(origin)) return facts.preflight ? launchToken : facts.hasLaunchToken;
+  if (isNobody(origin)) return facts.preflight ? launchToken : facts.hasLaunchToken;
   if (LOOPBACK.test(origin) || APPLICATION.test(origin) || allowedOrigins.includes(origin)) return true;
   // The page that this server itself has served: the Host header is known to be ours.
   return origin === `http://${facts.host}` || origin === `https://${facts.host}`;

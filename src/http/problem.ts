@@ -66,10 +66,20 @@ export const PROBLEMS = {
   internal: { status: 500, title: 'Internal error' },
 } as const satisfies Record<ErrorCode, { readonly status: number; readonly title: string }>;
 
-/** The members of RFC 9457 for an error. */
-export function problemBody({ code, detail }: AppError): Static<typeof Problem> {
+/** The members of RFC 9457 for an error. @param detail what is told instead of the error's own words. */
+export function problemBody({ code, detail: own }: AppError, detail = own): Static<typeof Problem> {
   const { status, title } = PROBLEMS[code];
   return { type: `urn:raffi:error:${code}`, title, status, detail, code };
+}
+
+/** What guests are told of an error: the domain's own words name paths and addresses. */
+export function guestDetail(code: ErrorCode): string {
+  return `${PROBLEMS[code].title}.`;
+}
+
+/** Whether the client holds a cast token and nothing else. */
+function isGuest({ request }: FastifyReply): boolean {
+  return (request as { readonly caller?: { readonly access: string } }).caller?.access === 'cast';
 }
 
 /** Sends an error as `application/problem+json`. */
@@ -81,5 +91,5 @@ export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply 
     .header('content-type', 'application/problem+json')
     .header('cache-control', 'no-store')
     .serializer((body: unknown) => JSON.stringify(body))
-    .send(problemBody(error));
+    .send(problemBody(error, isGuest(reply) ? guestDetail(error.code) : error.detail));
 }

@@ -1,7 +1,9 @@
+import type { AppError } from '../errors.ts';
 import type { Track } from '../media/types.ts';
 import type { Presentation } from '../presentation/presentation.ts';
 import type { Rendition } from '../presentation/rendition.ts';
 import type { Session } from '../session/session.ts';
+import { guestDetail } from './problem.ts';
 import type { SessionInfo, StreamInfo } from './schemas.ts';
 import { torrentFields } from './torrent-info.ts';
 
@@ -17,9 +19,9 @@ export function sessionInfo(session: Session, presentation: Presentation | undef
   const { request } = session;
   const error = session.error ?? presentation?.unplayable;
   const isTorrent = request.kind === 'torrent';
-  return {
+  const info: SessionInfo = {
     id: session.id,
-    source: guest ? (presentation?.name ?? '') : request.source,
+    source: request.source,
     kind: request.kind === 'file' ? 'file' : 'http', // the desktop client expects `http` for torrents too
     status: error ? 'error' : session.status,
     createdAt: session.createdAt.toISOString(),
@@ -37,6 +39,24 @@ export function sessionInfo(session: Session, presentation: Presentation | undef
     ...(error ? { error: error.detail, errorCode: error.code } : {}),
     ...(presentation ? mediaFields(session, presentation) : {}),
     ...(isTorrent ? torrentFields(session) : {}),
+  };
+  return guest ? forGuest(info, presentation, error) : info;
+}
+
+/** Without what names the source, and without all words in which it may be named. */
+function forGuest(
+  { torrent: _torrent, ...info }: SessionInfo,
+  presentation: Presentation | undefined,
+  error: AppError | undefined,
+): SessionInfo {
+  return {
+    ...info,
+    source: presentation?.name ?? '',
+    torrentInfoHash: '',
+    ...(error ? { error: guestDetail(error.code) } : {}),
+    ...(info.availableStreams
+      ? { availableStreams: info.availableStreams.map(({ reason: _reason, ...stream }) => stream) }
+      : {}),
   };
 }
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, mkdtempDisposable, symlink, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtempDisposable, open, symlink, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -105,6 +105,38 @@ test('what the kernel makes up is no file', { skip: process.platform !== 'linux'
     await assert.rejects(access.pathOf(path), { code: 'source-not-regular' }, path);
   }
   assert.equal(await access.pathOf('/films/a.mkv'), '/films/a.mkv');
+});
+
+test('open files of ours are no files, unlinked or not, whatever link leads to them', {
+  skip: process.platform !== 'linux' && 'there is no /proc',
+}, async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'raffi-roots-'));
+  const kept = join(folder.path, 'kept');
+  await writeFile(kept, 'x');
+  await using keptFile = await open(kept);
+  const gone = join(folder.path, 'gone');
+  await writeFile(gone, 'secret');
+  await using goneFile = await open(gone);
+  await unlink(gone);
+  // So that even the name that Linux shows for it is that of a file.
+  await writeFile(`${gone} (deleted)`, 'harmless');
+  const links = [keptFile.fd, goneFile.fd].flatMap((fd) => {
+    const own = [`/proc/self/fd/${fd}`, `/proc/${process.pid}/fd/${fd}`, `/dev/fd/${fd}`, `/proc/thread-self/fd/${fd}`];
+    return [...own, `/dev/../dev/fd/${fd}`, `/proc/self/task/../fd/${fd}`, `/proc/self/root${kept}`];
+  });
+  for (const [n, target] of [...links, 'link-0', '/dev/fd', `${folder.path}/folder/${goneFile.fd}`].entries())
+    await symlink(target, join(folder.path, target === '/dev/fd' ? 'folder' : `link-${n}`));
+  const linked = [...links.keys(), links.length, links.length + 2].map((n) => join(folder.path, `link-${n}`));
+  const inFolder = join(folder.path, 'folder', String(goneFile.fd));
+  for (const mediaRoots of [[], [folder.path], ['/']]) {
+    const access = policy({ mediaRoots }).accessOf({ loopback: true });
+    for (const path of [...links, ...linked, inFolder])
+      await assert.rejects(access.pathOf(path), { code: 'source-not-regular' }, `${path} ${mediaRoots}`);
+    assert.equal(await access.pathOf(kept), kept);
+  }
+  await symlink('loop', join(folder.path, 'loop'));
+  const loop = join(folder.path, 'loop');
+  assert.equal(await policy().accessOf({ loopback: true }).pathOf(loop), loop, 'for the opening to tell');
 });
 
 test('how near links lead, and where this server answers', () => {

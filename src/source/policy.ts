@@ -1,7 +1,7 @@
 /** What which client may open as a source: local files and addresses. */
-import { realpath } from 'node:fs/promises';
+import { readlink, realpath } from 'node:fs/promises';
 import { isIP } from 'node:net';
-import { isAbsolute, relative, resolve, sep } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { AppError } from '../errors.ts';
 import { canonicalAddress, isOwnAddress, type Nearness } from '../lib/addresses.ts';
 import { type AddressGuard, type Network, sourceGuard, systemNetwork } from './guard.ts';
@@ -135,20 +135,43 @@ function notInRoots(roots: readonly string[]): string {
 
 /** Links resolved, so that none leads out. What does not exist is left for the opening to tell. */
 async function insideRoots(path: string, roots: readonly string[]): Promise<string> {
+  await notOfTheKernel(path);
   const real = await realpath(path).catch(() => undefined);
   if (real === undefined) return path;
-  for (const root of roots) if (isInside(await realpath(root).catch(() => root), real)) return notOfTheKernel(real);
+  for (const root of roots) if (isInside(await realpath(root).catch(() => root), real)) return real;
   throw new AppError(
     'source-forbidden',
     `${path} leads out of the folders that may be played from (RAFFI_MEDIA_ROOTS).`,
   );
 }
 
-/** What Linux makes up when it is read (environments, memory, keys of processes) is no file, although it says so. */
+/** As many as Linux follows (path_resolution(7)). */
+const MOST_LINKS = 40;
+
+/**
+ * What Linux makes up when it is read (environments, memory, keys of processes) is no file, although it says so. Its links (`/proc/self/fd/3`, which is
+ * `/dev/fd/3` too) lead where no path does, to files that have been unlinked: so every link on the way is looked at, and not only where it ends.
+ * @returns the path.
+ * @throws AppError `source-not-regular`.
+ */
 async function notOfTheKernel(path: string): Promise<string> {
-  const real = process.platform === 'linux' ? await realpath(path).catch(() => path) : path;
-  if (!/^\/(?:proc|sys)(?:\/|$)/.test(real)) return path;
-  throw new AppError('source-not-regular', `${path} is made up by the system, not a file on a disk.`);
+  if (process.platform !== 'linux') return path;
+  let at = resolve(path);
+  for (let links = 0; links <= MOST_LINKS; links++) {
+    const folder = await realpath(dirname(at)).catch(() => dirname(at));
+    const real = join(folder, basename(at));
+    if (isOfTheKernel(at) || isOfTheKernel(real))
+      throw new AppError('source-not-regular', `${path} is made up by the system, not a file on a disk.`);
+    at = real;
+    const target = await readlink(at).catch(() => undefined);
+    if (target === undefined) return path;
+    at = resolve(folder, target);
+  }
+  return path; // too many links: the opening tells
+}
+
+function isOfTheKernel(path: string): boolean {
+  return /^\/(?:proc|sys)(?:\/|$)/.test(path);
 }
 
 function isInside(folder: string, path: string): boolean {

@@ -263,7 +263,7 @@ describe('the page in an open network', {
       RAFFI_LAN_ACCESS: 'open',
       RAFFI_MEDIA_ROOTS: dirname(film),
     });
-    const url = server.url.replace('0.0.0.0', lanAddress as string);
+    const url = server.url.replace('127.0.0.1', lanAddress as string);
     const browser = await launchBrowser();
     try {
       await using player = await PlayerPage.open(browser, { ...server, url });

@@ -253,25 +253,54 @@ describe('from another host', { skip: whyNoLan() ?? false }, () => {
     assert.equal((await one.ask(`/sessions/${id}?cast_token=${fresh.token}`)).status, 401);
   });
 
-  test('many wrong tokens: 429, also for the API key, but not for a right token or this machine', async () => {
+  test('many wrong tokens or keys: 429, for that kind of secret only, and never for a right token', async () => {
     await using one = await start({ RAFFI_API_KEY: 'the-api-key-of-this-test' });
     const id = await one.server.create({ source: film });
     const { token } = await tokenFor(one.server, id);
-    const wrong = async (headers: Record<string, string>) => one.ask(`/sessions/${id}`, { headers });
-    let limited: LanAnswer | undefined;
-    for (let n = 0; n < 40 && limited === undefined; n++) {
-      const answer = await wrong(
-        n % 2 ? { 'x-raffi-cast-token': `${n}`.padEnd(43, 'x') } : { authorization: `Bearer wrong-${n}` },
-      );
-      if (answer.status === 429) limited = answer;
-      else assert.equal(answer.status, 401);
+    const ask = (headers: Record<string, string>) => one.ask(`/sessions/${id}`, { headers });
+    /** Guesses until it is limited. */
+    async function guess(headers: (n: number) => Record<string, string>): Promise<LanAnswer> {
+      for (let n = 0; n < 30; n++) {
+        const answer = await ask(headers(n));
+        if (answer.status === 429) return answer;
+        assert.equal(answer.status, 401);
+      }
+      assert.fail('never limited');
     }
-    assert.ok(limited, 'never limited');
+    const right = { authorization: 'Bearer the-api-key-of-this-test' };
+    const limited = await guess((n) => ({ 'x-raffi-cast-token': `${n}`.padEnd(43, 'x') }));
     assert.equal(codeOf(limited), 'too-many-requests');
     assert.ok(Number(limited.headers['retry-after']) >= 1);
-    assert.equal((await wrong({ authorization: 'Bearer the-api-key-of-this-test' })).status, 429);
-    assert.equal((await wrong({ 'x-raffi-cast-token': token })).status, 200);
+    assert.equal((await ask({ 'x-raffi-cast-token': token })).status, 200);
+    assert.equal((await ask(right)).status, 200, 'a television with an old token shuts nobody out');
+    const guessed = await guess((n) => ({ authorization: `Bearer wrong-${n}` }));
+    assert.equal(codeOf(guessed), 'too-many-requests');
+    assert.equal((await ask(right)).status, 429, 'a key may be guessed: nobody is told which is right');
+    assert.equal((await ask({ 'x-raffi-cast-token': token })).status, 200);
     assert.equal((await one.server.get(`/sessions/${id}`)).status, 200);
+  });
+
+  test('who may nothing is limited, too, on control and on media, and holds up nobody', async () => {
+    await using one = await start();
+    const id = await one.server.create({ source: film });
+    const { token } = await tokenFor(one.server, id);
+    for (const [path, refusal] of [
+      [`/sessions/${id}/original/0.m4s`, 401],
+      ['/health', 403],
+    ] as const) {
+      const statuses = new Set<number>();
+      for (let n = 0; n < 40 && !statuses.has(429); n++) {
+        const burst = await Promise.all(Array.from({ length: 20 }, () => one.ask(path)));
+        for (const { status, headers } of burst) {
+          statuses.add(status);
+          assert.equal(headers['retry-after'] !== undefined, status === 429);
+        }
+      }
+      assert.ok(statuses.has(429), `${path} was never limited`);
+      assert.ok(statuses.has(refusal) || path === '/health', `${path} was refused from the beginning`);
+    }
+    assert.equal((await one.ask(`/sessions/${id}/original/0.m4s?cast_token=${token}`)).status, 200);
+    assert.equal((await one.server.get('/health')).status, 200);
   });
 
   test('the API key opens everything, from allowed pages', async () => {

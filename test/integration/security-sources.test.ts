@@ -6,7 +6,16 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import type { LookupAddress } from 'node:dns';
-import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -108,7 +117,8 @@ describe('hostile sources', { skip: process.platform !== 'linux' && `${PUBLIC} i
     const { code, bytes } = await played(publicUrl());
     assert.equal(code, undefined);
     assert.ok(bytes.length > 100_000);
-    assert.ok((await played(secret)).bytes.includes(marker), 'a file that the client itself names');
+    assert.ok((await played(film)).bytes.length > 100_000, 'a file that the client itself names');
+    assert.ok(readFileSync(secret, 'utf8').includes(marker));
   });
 
   test('redirects into this machine, the local network, the clouds and other schemes', async () => {
@@ -302,10 +312,33 @@ describe('hostile sources', { skip: process.platform !== 'linux' && `${PUBLIC} i
     assert.equal(canary.accepted(), 0);
   });
 
+  test('what is no film, as bytes: named by a program of this machine, it would be there for every page that knows its address', async () => {
+    const others = {
+      'secret.pem': '-----BEGIN PRIVATE KEY-----\n',
+      'secret.mkv': '',
+      'secret.sqlite': 'SQLite format 3\0',
+    };
+    const paths = Object.entries(others).map(([name, head]) => {
+      writeFileSync(join(folder, name), head + marker);
+      return join(folder, name);
+    });
+    for (const path of [secret, '/etc/passwd', ...paths]) {
+      await fails(path, 'media-unrecognised');
+      const { body } = await post(path);
+      const answer = await server.get(`/sessions/${body.id}/file`, { headers: { range: 'bytes=0-9' } });
+      assert.deepEqual([answer.status, (await answer.json()).code], [502, 'media-unrecognised'], path);
+      assert.equal((await server.get(`/sessions/${body.id}/file`, { method: 'HEAD' })).status, 502, path);
+    }
+  });
+
   test('what only looks like a file', async () => {
     const fifo = join(folder, 'fifo.mkv');
     execFileSync('mkfifo', [fifo]);
-    const linked = ['/proc/self/environ', '/dev/zero', fifo].map((target, n) => {
+    // A film that has been unlinked, so that nothing but the rule can refuse it.
+    copyFileSync(film, join(folder, 'gone.mkv'));
+    const unlinked = openSync(join(folder, 'gone.mkv'), 'r');
+    rmSync(join(folder, 'gone.mkv'));
+    const linked = ['/proc/self/environ', '/dev/zero', fifo, `/proc/self/fd/${unlinked}`].map((target, n) => {
       symlinkSync(target, join(folder, `link-${n}.mkv`));
       return join(folder, `link-${n}.mkv`);
     });
@@ -327,12 +360,14 @@ describe('hostile sources', { skip: process.platform !== 'linux' && `${PUBLIC} i
       '/proc/1/environ',
       '/proc/kcore',
       '/proc/self/fd/1',
+      ...[`/dev/fd/${unlinked}`, `/proc/self/fd/${unlinked}`, `/proc/${process.pid}/fd/${unlinked}`],
     ];
     for (const path of [...devices, ...made, ...linked]) {
       for (const source of [path, `file://${path}`, `file:${path}`]) {
         await fails(source, 'source-not-regular', 'source-not-found', 'source-unreachable');
       }
     }
+    closeSync(unlinked);
     process.env.RAFFI_TEST_SECRET = marker;
     await fails('/proc/self/environ', 'source-not-regular');
     delete process.env.RAFFI_TEST_SECRET;
