@@ -303,6 +303,22 @@ describe('from another host', { skip: whyNoLan() ?? false }, () => {
     assert.equal((await one.server.get('/health')).status, 200);
   });
 
+  test('one client has 128 connections at most, and takes none from others', async () => {
+    await using one = await start();
+    const id = await one.server.create({ source: film });
+    const { token } = await tokenFor(one.server, id);
+    const path = `/sessions/${id}?cast_token=${token}`;
+    assert.equal((await one.ask(path, { idle: 127 })).status, 200);
+    let full = await one.ask(path, { idle: 128 });
+    assert.deepEqual([full.status, codeOf(full)], [503, 'server-full']);
+    assert.ok(Number(full.headers['retry-after']) >= 1);
+    const crowd = one.ask(path, { idle: 600 });
+    assert.equal((await one.server.get(path)).status, 200, 'this machine, meanwhile');
+    assert.equal((await crowd).status, 503);
+    for (const deadline = performance.now() + 60_000; full.status !== 200; full = await one.ask(path))
+      assert.ok(performance.now() < deadline, 'closed connections count for ever');
+  });
+
   test('the API key opens everything, from allowed pages', async () => {
     await using one = await start({ RAFFI_API_KEY: 'the-api-key-of-this-test' });
     const headers = { ...JSON_TYPE, authorization: 'Bearer the-api-key-of-this-test' };
