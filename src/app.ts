@@ -72,6 +72,7 @@ function torrentService({ torrent }: Config, sources: SourcePolicy, log: Fastify
   const { directory, keep, diskBytes, listen, trackers, localDiscovery, connections } = torrent;
   return new TorrentService({
     directory,
+    most: torrent.most,
     keep,
     diskBytes,
     listen,

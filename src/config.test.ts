@@ -51,6 +51,8 @@ test('reads what torrents may do', () => {
   const { torrent } = readConfig({});
   assert.deepEqual(torrent.listen, { hosts: ['0.0.0.0', '::'], port: 0 });
   assert.equal(torrent.keep, false);
+  assert.equal(torrent.most, 100);
+  assert.equal(readConfig({ RAFFI_MAX_TORRENTS: '3' }).torrent.most, 3);
   assert.equal(torrent.uploadRate, 1024 ** 2);
   assert.equal(torrent.encryption, 'allow');
   assert.ok(torrent.dht && torrent.trackers && torrent.localDiscovery && torrent.dhtNodes.length > 1);
@@ -93,6 +95,7 @@ test('a variable that makes no sense is named', () => {
     { RAFFI_MEDIA_ROOTS: 'films' },
     { RAFFI_ALLOW_PRIVATE_SOURCES: 'perhaps' },
     { RAFFI_MAX_SESSIONS: '0' },
+    { RAFFI_MAX_TORRENTS: 'many' },
     { RAFFI_TORRENT_LISTEN: 'everywhere' },
     { RAFFI_TORRENT_DHT_NODES: 'router' },
     { RAFFI_TORRENT_ENCRYPTION: 'perhaps' },

@@ -75,6 +75,8 @@ interface TorrentConfig {
   /** Where peers can reach us; undefined: nowhere. */
   readonly listen: { readonly hosts: readonly string[]; readonly port: number } | undefined;
   readonly connections: number;
+  /** In use at once. */
+  readonly most: number;
   /** Bytes per second to peers. */
   readonly uploadRate: number;
   readonly encryption: 'allow' | 'prefer' | 'require';
@@ -142,6 +144,7 @@ function torrentConfig(env: Environment): TorrentConfig {
     keep: flag(env, 'RAFFI_TORRENT_KEEP', false),
     listen: torrentListen(env),
     connections: count(env, 'RAFFI_TORRENT_CONNECTIONS', 200),
+    most: count(env, 'RAFFI_MAX_TORRENTS', 100),
     uploadRate: bytes(env, 'RAFFI_TORRENT_UPLOAD_RATE') ?? 1024 ** 2,
     encryption: choice(env, 'RAFFI_TORRENT_ENCRYPTION', ['allow', 'prefer', 'require']),
     trackers: flag(env, 'RAFFI_TORRENT_TRACKERS', true),

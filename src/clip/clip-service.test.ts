@@ -53,6 +53,7 @@ async function started(resources: AsyncDisposableStack) {
   const torrents = resources.use(
     new TorrentService({
       directory: join(directory, 'torrents'),
+      most: 10,
       keep: false,
       diskBytes: 0,
       listen: undefined,

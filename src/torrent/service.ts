@@ -5,6 +5,7 @@
  * The engine is there from the first torrent on.
  */
 
+import { AppError } from '../errors.ts';
 import type { Nearness } from '../lib/addresses.ts';
 import { Listeners } from '../lib/listeners.ts';
 import { type Lease, Shared } from '../lib/shared.ts';
@@ -24,6 +25,8 @@ import { Swarm, type TorrentSeed } from './swarm.ts';
 
 export interface TorrentServiceOptions {
   readonly directory: string;
+  /** In use at once. */
+  readonly most: number;
   /** Data survive the last session and this process. */
   readonly keep: boolean;
   /** Bytes on the disk; undefined: by what is free. */
@@ -100,11 +103,20 @@ export class TorrentService implements AsyncDisposable {
   /**
    * Joins the swarm of a torrent, or begins it. Never waits.
    * @param access whether the client may open the .torrent file, where it is one.
-   * @throws AppError `bad-request` for what can't name a torrent, `torrent-unsupported`.
+   * @throws AppError `bad-request` for what can't name a torrent, `torrent-unsupported`, `server-full`.
    */
   open(spec: TorrentSpec, access: SourceAccess): TorrentClaim {
+    const known = readTorrentSpec(spec);
+    if (known) this.#checkRoom(known.infoHash);
     const load = (signal: AbortSignal) => loadTorrent(spec.reference, access, signal);
-    return new TorrentClaim(readTorrentSpec(spec), load, (seed) => this.#join(seed));
+    return new TorrentClaim(known, load, (seed) => this.#join(seed));
+  }
+
+  /** @throws AppError `server-full`, unless it is in use already. */
+  #checkRoom(infoHash: InfoHash): void {
+    const { most } = this.#options;
+    if (this.#swarms.size < most || this.#swarms.has(infoHash)) return;
+    throw new AppError('server-full', `There are ${most} torrents already, which is the most (RAFFI_MAX_TORRENTS).`);
   }
 
   /** The swarm of a torrent that is in use. */
@@ -127,6 +139,7 @@ export class TorrentService implements AsyncDisposable {
   }
 
   #join(seed: TorrentSeed): Lease<Swarm> {
+    this.#checkRoom(seed.infoHash);
     let isNew = false;
     const lease = this.#shared.acquire(seed.infoHash, async () => {
       isNew = true;

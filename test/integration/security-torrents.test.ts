@@ -1,12 +1,13 @@
 /** What the words of a torrent's link, its trackers and its peers can make this server connect to. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { mkdtempDisposable } from 'node:fs/promises';
+import { mkdtempDisposable, writeFile } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { makeTorrent } from '../fixtures/torrents.ts';
 import { startTestServer } from './harness.ts';
 
 /** A service of this machine that counts who calls. */
@@ -72,4 +73,34 @@ describe('a magnet link', { timeout: 120_000 }, () => {
     assert.ok((await callsOf((port) => peers(port) + tracker, env)) > 0);
     assert.ok((await callsOf((port) => `&tr=http://127.0.0.1:${port}/announce`, env)) > 0);
   });
+});
+
+test('torrents have a limit, and one that is in use already is none more', { timeout: 120_000 }, async () => {
+  await using folder = await mkdtempDisposable(join(tmpdir(), 'raffi-torrents-'));
+  await using server = await startTestServer({
+    RAFFI_TORRENT_DIR: folder.path,
+    RAFFI_TORRENT_DHT: '0',
+    RAFFI_TORRENT_LSD: '0',
+    RAFFI_TORRENT_LISTEN: 'off',
+    RAFFI_MAX_TORRENTS: '2',
+  });
+  const create = (digit: string) =>
+    server.get('/sessions', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ source: digit.repeat(40) }),
+    });
+  const [first] = await Promise.all(['a', 'b', 'a'].map((digit) => server.create({ source: digit.repeat(40) })));
+  const full = await create('c');
+  assert.deepEqual([full.status, ((await full.json()) as { code: string }).code], [503, 'server-full']);
+  assert.ok(Number(full.headers.get('retry-after')) >= 1);
+  assert.equal((await create('b')).status, 201);
+  const path = join(folder.path, 'third.torrent');
+  await writeFile(path, makeTorrent({ name: 'x', pieceLength: 16_384, files: [{ content: Buffer.alloc(9) }] }).bytes);
+  const late = await server.create({ source: path });
+  const { body } = await server.json<{ code: string }>(`/sessions/${late}/stream.m3u8`);
+  assert.equal(body.code, 'server-full', 'one that has to be read first');
+  // The first of the two on it holds it still.
+  assert.equal((await server.get(`/sessions/${first}`, { method: 'DELETE' })).status, 204);
+  assert.equal((await create('c')).status, 503);
 });

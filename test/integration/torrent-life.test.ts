@@ -144,6 +144,7 @@ describe('the life of torrents', { timeout: 300_000 }, () => {
     await using film = await filmTorrent(await media());
     await using torrents = new TorrentService({
       directory: join(film.folder, 'data'),
+      most: 10,
       keep: false,
       diskBytes: undefined,
       listen: undefined,
