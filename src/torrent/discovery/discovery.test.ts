@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,7 +11,7 @@ import { encode } from '../bencode.ts';
 import { type Tracker, trackerOf } from '../tracker-url.ts';
 import { compactPeers } from './compact.ts';
 import { DhtNode } from './dht.ts';
-import { isDhtMessage } from './dht-fence.ts';
+import { FencedSocket, isDhtMessage } from './dht-fence.ts';
 import { Discovery, type DiscoveryOptions } from './discovery.ts';
 import { readAnswer } from './http-tracker.ts';
 import { readLsd } from './lsd.ts';
@@ -218,4 +219,31 @@ test('announcements of the local network', () => {
     lines.slice(0, 3).join('\r\n'),
   ])
     assert.equal(readLsd(text), undefined, text);
+});
+
+test('the DHT library sends nothing into this machine or network, but to who wrote first or was named by the operator', async () => {
+  const ping = encode({ t: 'aa', y: 'q', q: 'ping', a: { id: Buffer.alloc(20, 1) } });
+  for (const [nearest, expected] of [
+    ['public', 'answer'],
+    ['private', 'answer'],
+    ['loopback', 'first'],
+  ] as const) {
+    const service = createSocket('udp4').bind(0, '127.0.0.1');
+    const fenced = new FencedSocket(nearest);
+    fenced.bind(0, '127.0.0.1');
+    await Promise.all([once(service, 'listening'), once(fenced, 'listening')]);
+    const { port } = service.address();
+    const send = (text: string, address = '127.0.0.1'): Promise<void> =>
+      new Promise((resolve) => fenced.send(Buffer.from(text), 0, text.length, port, address, resolve));
+    const received = once(service, 'message');
+    await send('first');
+    await send('metadata', '169.254.169.254');
+    const wrote = once(fenced, 'message');
+    service.send(ping, fenced.address().port, '127.0.0.1');
+    await wrote;
+    await send('answer');
+    assert.equal(String((await received)[0]), expected, nearest);
+    service.close();
+    fenced.close();
+  }
 });
