@@ -1,8 +1,10 @@
 /** What can go wrong with a torrent, in sentences. */
 import { AppError } from '../errors.ts';
+import type { Nearness } from '../lib/addresses.ts';
 import type { AnnounceReport } from './discovery/announcer.ts';
 import type { MetainfoError, TorrentFile } from './metainfo.ts';
-import type { TorrentStats } from './protocol.ts';
+import { usablePeers } from './peer-guard.ts';
+import type { PeerAddress, TorrentStats } from './protocol.ts';
 
 export function invalidTorrent(error: MetainfoError): AppError {
   return new AppError(error.unsupported ? 'torrent-unsupported' : 'torrent-invalid', error.message, { cause: error });
@@ -16,6 +18,15 @@ export function noFile(name: string, files: readonly TorrentFile[], fileIdx: num
     return `The torrent ${name} has no file ${fileIdx}: it has ${files.length}, counted from 0.`;
   };
   return new AppError('torrent-no-file', why());
+}
+
+/** What became of the peers that a link names, when not all of them may be called. @param from where who writes links is taken to be. */
+export function linkReports(peers: readonly PeerAddress[], from: Nearness): AnnounceReport[] {
+  if (peers.length === 0) return [];
+  const usable = usablePeers(peers, from, { port: undefined, places: [] }).length;
+  if (usable === peers.length) return [];
+  const reason = `names ${peers.length - usable} peers of this machine or network, which links may only with RAFFI_ALLOW_PRIVATE_SOURCES=true`;
+  return [{ label: 'the link', state: 'failed', peers: usable, reason }];
 }
 
 /** What was tried to learn what is in the torrent. @param patience milliseconds. */

@@ -9,9 +9,10 @@ import { waitFor } from '../lib/abort.ts';
 import type { Nearness } from '../lib/addresses.ts';
 import { ChunkFiles } from './chunk-files.ts';
 import type { Content } from './content.ts';
+import type { AnnounceReport } from './discovery/announcer.ts';
 import type { Discovery } from './discovery/discovery.ts';
 import type { Engine, EngineHandlers } from './engine/engine.ts';
-import { invalidTorrent, noFile, noMetadata } from './failures.ts';
+import { invalidTorrent, linkReports, noFile, noMetadata } from './failures.ts';
 import { chooseFile } from './file-choice.ts';
 import { type Metainfo, MetainfoError, parseInfo, type TorrentFile } from './metainfo.ts';
 import { PieceMap } from './piece-map.ts';
@@ -180,10 +181,16 @@ export class Swarm implements SourceHost, AsyncDisposable {
       file: this.#fileOrNone(fileIdx),
       stats: this.#stats,
       failure: this.#failure ?? this.#noContent,
-      tried: this.#options.discovery.reports(this.infoHash),
+      tried: this.#tried(),
       sources: [...this.#sources],
       capacity: this.#capacity,
     });
+  }
+
+  /** Who was asked for peers. */
+  #tried(): AnnounceReport[] {
+    const { discovery, linksFrom } = this.#options;
+    return [...linkReports(this.#seed.peers, linksFrom), ...discovery.reports(this.infoHash)];
   }
 
   event(event: EngineEvent): void {
@@ -387,8 +394,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   #late(): void {
     if (this.#content) return;
-    const { discovery, metadataMs } = this.#options;
-    this.#unusable(noMetadata(this.name, metadataMs, discovery.reports(this.infoHash), this.#stats));
+    this.#unusable(noMetadata(this.name, this.#options.metadataMs, this.#tried(), this.#stats));
   }
 
   #unusable(error: AppError): void {

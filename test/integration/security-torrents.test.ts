@@ -29,6 +29,9 @@ async function canary(): Promise<{ port: number; called: () => number } & AsyncD
 }
 
 describe('a magnet link', { timeout: 120_000 }, () => {
+  /** What the session's info said of it at last. */
+  let told = '';
+
   /** Opens the link and ends the session, which resolves when nothing of it is under way; how often each canary was called. */
   async function callsOf(link: (port: number) => string, env: Record<string, string>): Promise<number> {
     await using folder = await mkdtempDisposable(join(tmpdir(), 'raffi-peers-'));
@@ -43,9 +46,12 @@ describe('a magnet link', { timeout: 120_000 }, () => {
     const id = await server.create({ source: `magnet:?xt=urn:btih:${'ab'.repeat(20)}${link(service.port)}` });
     // Until the engine and the trackers have been told of it.
     for (let tried = false; !tried; ) {
-      const { body } = await server.json<{ torrent?: { sources: { state: string }[] } }>(`/sessions/${id}`);
+      const { body } = await server.json<{ torrent?: { sources: { state: string; reason?: string }[] } }>(
+        `/sessions/${id}`,
+      );
       const sources = body.torrent?.sources ?? [];
       tried = service.called() > 0 || (sources.length > 0 && sources.every(({ state }) => state === 'failed'));
+      told = sources.flatMap(({ reason }) => reason ?? []).join('; ');
     }
     assert.equal((await server.get(`/sessions/${id}`, { method: 'DELETE' })).status, 204);
     return service.called();
@@ -59,8 +65,10 @@ describe('a magnet link', { timeout: 120_000 }, () => {
       .join('');
 
   test('names no peers of this machine', async () => {
-    for (const env of [{}, { RAFFI_ALLOW_PRIVATE_SOURCES: 'false' }])
+    for (const env of [{}, { RAFFI_ALLOW_PRIVATE_SOURCES: 'false' }]) {
       assert.equal(await callsOf((port) => peers(port) + tracker, env), 0);
+      assert.match(told, /names 5 peers of this machine or network.*RAFFI_ALLOW_PRIVATE_SOURCES/);
+    }
   });
 
   test('names no trackers of this machine', async () => {
