@@ -149,13 +149,13 @@ async function insideRoots(path: string, roots: readonly string[]): Promise<stri
 const MOST_LINKS = 40;
 
 /**
- * What Linux makes up when it is read (environments, memory, keys of processes) is no file, although it says so. Its links (`/proc/self/fd/3`, which is
+ * What the system makes up when it is read (environments, memory, keys of processes) is no file, although it says so. Linux's links there (`/proc/self/fd/3`, which is
  * `/dev/fd/3` too) lead where no path does, to files that have been unlinked: so every link on the way is looked at, and not only where it ends.
  * @returns the path.
  * @throws AppError `source-not-regular`.
  */
 async function notOfTheKernel(path: string): Promise<string> {
-  if (process.platform !== 'linux') return path;
+  if (process.platform === 'win32') return path;
   let at = resolve(path);
   for (let links = 0; links <= MOST_LINKS; links++) {
     const folder = await realpath(dirname(at)).catch(() => dirname(at));
@@ -171,7 +171,7 @@ async function notOfTheKernel(path: string): Promise<string> {
 }
 
 function isOfTheKernel(path: string): boolean {
-  return /^\/(?:proc|sys)(?:\/|$)/.test(path);
+  return /^\/(?:proc|sys|dev\/fd)(?:\/|$)/.test(path);
 }
 
 function isInside(folder: string, path: string): boolean {

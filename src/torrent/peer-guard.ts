@@ -4,17 +4,16 @@
  * this server, or where clouds keep credentials.
  */
 import { isIP } from 'node:net';
-import { type AddressKind, canonicalAddress, kindsFromHere, type Nearness } from '../lib/addresses.ts';
+import { canonicalAddress, kindFromHere, type Nearness } from '../lib/addresses.ts';
 import type { OwnPlaces, PeerAddress } from './protocol.ts';
 
 const RANK: Readonly<Record<Nearness, number>> = { public: 0, private: 1, loopback: 2 };
 
 /** Those that may be called. @param from where who names them is. */
 export function usablePeers(peers: readonly PeerAddress[], from: Nearness, own: OwnPlaces): PeerAddress[] {
-  const kindOf = kindsFromHere();
   return peers.filter(({ host, port }) => {
     if (isIP(host) === 0 || !Number.isInteger(port) || port < 1 || port > 65_535) return false;
-    const kind = kindOf(host);
+    const kind = kindFromHere(host);
     if (kind === 'metadata' || kind === 'unusable' || RANK[kind] > RANK[from]) return false;
     if (kind === 'loopback' && port === own.port) return false;
     return !own.places.some((place) => place.port === port && canonicalAddress(place.host) === canonicalAddress(host));
@@ -23,14 +22,11 @@ export function usablePeers(peers: readonly PeerAddress[], from: Nearness, own: 
 
 /** How near somebody is whose address is known; a stranger where there is none. */
 export function nearnessOf(address: string): Nearness {
-  return nearness(kindsFromHere()(address));
+  const kind = kindFromHere(address);
+  return kind === 'loopback' || kind === 'private' ? kind : 'public';
 }
 
 /** The farther of two: words that passed several hands are worth as much as the farthest. */
 export function farther(one: Nearness, other: Nearness): Nearness {
   return RANK[one] < RANK[other] ? one : other;
-}
-
-function nearness(kind: AddressKind): Nearness {
-  return kind === 'loopback' || kind === 'private' ? kind : 'public';
 }

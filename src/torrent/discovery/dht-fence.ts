@@ -5,7 +5,7 @@
  */
 import { createSocket, type RemoteInfo, type Socket } from 'node:dgram';
 import { EventEmitter } from 'node:events';
-import { kindsFromHere, type Nearness } from '../../lib/addresses.ts';
+import { kindFromHere, type Nearness } from '../../lib/addresses.ts';
 import { type Bencoded, bytesField, type Dictionary, decode, dictionaryField } from '../bencode.ts';
 import { farther } from '../peer-guard.ts';
 
@@ -23,7 +23,6 @@ export class FencedSocket extends EventEmitter {
   readonly #socket: Socket;
   readonly #nearest: Nearness;
   readonly #callers = new Set<string>();
-  #kindOf = kindsFromHere();
   #second = 0;
   #packets = 0;
 
@@ -64,31 +63,25 @@ export class FencedSocket extends EventEmitter {
   }
 
   #mayHear(address: string, port: number): boolean {
-    this.#tick();
-    const kind = this.#kindOf(address);
+    const kind = kindFromHere(address);
     if (kind === 'public') return true;
     if (kind === 'metadata' || kind === 'unusable') return false;
     return farther(kind, this.#nearest) === kind || this.#callers.has(`${address} ${port}`);
   }
 
-  /** A second at most passes until a new network interface counts. */
-  #tick(): void {
-    const second = Math.floor(performance.now() / 1_000);
-    if (second === this.#second) return;
-    this.#second = second;
-    this.#packets = 0;
-    this.#kindOf = kindsFromHere();
-  }
-
   #remember({ address, port }: RemoteInfo): void {
-    if (this.#kindOf(address) === 'public') return;
+    if (kindFromHere(address) === 'public') return;
     const [oldest] = this.#callers;
     if (this.#callers.size >= MOST_CALLERS && oldest !== undefined) this.#callers.delete(oldest);
     this.#callers.add(`${address} ${port}`);
   }
 
   #receive(packet: Buffer, from: RemoteInfo): void {
-    this.#tick();
+    const second = Math.floor(performance.now() / 1_000);
+    if (second !== this.#second) {
+      this.#second = second;
+      this.#packets = 0;
+    }
     if (++this.#packets > MOST_PACKETS || from.port === 0 || !isDhtMessage(packet)) return;
     this.#remember(from);
     try {
