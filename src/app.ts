@@ -12,6 +12,8 @@ import { Encoders } from './ffmpeg/hardware.ts';
 import type { KnownRoute } from './http/route-book.ts';
 import { buildServer } from './http/server.ts';
 import { authorityText } from './lib/authority.ts';
+import { Listeners } from './lib/listeners.ts';
+import type { RunChange } from './presentation/journal.ts';
 import { readerOpener } from './presentation/open-reader.ts';
 import { PresentationStore } from './presentation/presentation-store.ts';
 import { RunPool } from './presentation/run-pool.ts';
@@ -123,12 +125,14 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     stopping.signal,
   );
   const folder = tmpdir();
+  const runs = new Listeners<RunChange>();
   const store = resources.use(segmentStore(config, log));
   const presentations = new PresentationStore(readerOpener(capabilities), {
     capabilities,
     encoders,
     loudness: config.loudness.target,
     pool: new RunPool(config.maxRuns),
+    runs,
     store,
     folder,
     stallMs: config.transcodeStallMs,
@@ -170,6 +174,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     cast,
     clips,
     torrents,
+    runs,
     capabilities,
     encoders,
     loudness: config.loudness.isOn,

@@ -7,6 +7,7 @@ import { pino } from 'pino';
 import { numberedMedia } from '../../test/fixtures/media.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import { Encoders } from '../ffmpeg/hardware.ts';
+import { Listeners } from '../lib/listeners.ts';
 import { readerOpener } from '../presentation/open-reader.ts';
 import { PresentationStore } from '../presentation/presentation-store.ts';
 import { RunPool } from '../presentation/run-pool.ts';
@@ -45,6 +46,7 @@ async function started(resources: AsyncDisposableStack) {
     encoders: new Encoders('none', capabilities, () => {}, never),
     loudness: -16,
     pool: new RunPool(1),
+    runs: new Listeners(),
     store,
     folder: directory,
     stallMs: 20_000,

@@ -87,7 +87,7 @@ function isYes(value: string | undefined): boolean {
 }
 
 /** A clip as clients see it. */
-function clipAnswer(info: ClipInfo): Static<typeof Clip> {
+export function clipAnswer(info: ClipInfo): Static<typeof Clip> {
   const { createdAt, endedAt, error, ...rest } = info;
   return {
     ...rest,

@@ -1,66 +1,106 @@
 import { Readable } from 'node:stream';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
-import type { Session } from '../session/session.ts';
-import type { SessionStore } from '../session/session-store.ts';
-import type { TorrentService } from '../torrent/service.ts';
-import type { Swarm } from '../torrent/swarm.ts';
+import { AppError } from '../errors.ts';
+import type { EventFeed } from './event-feed.ts';
+import { type EventLog, frame } from './event-log.ts';
+import { EVENTS } from './event-schemas.ts';
 import { Binary, ProblemAnswer } from './schemas.ts';
-import { torrentStatus } from './torrent-info.ts';
 
 /** A comment now and then, so that connections without a reader come to light. */
 const HEARTBEAT_MS = 15_000;
-/** Bytes that wait for a slow reader; beyond, what would come is left out: the next one tells as much. */
-const MOST_WAITING = 256 * 1024;
+const HEARTBEAT = Buffer.from(':\n\n');
+/** Milliseconds after which a client that lost the connection comes back. */
+const RETRY = Buffer.from('retry: 2000\n\n');
+/** Bytes that wait for a slow reader; one that has more is sent away, and finds what it missed when it comes back. */
+const MOST_WAITING = 512 * 1024;
+/** Streams at once. */
+const MOST_STREAMS = 256;
 
 /**
- * `GET /events` (server-sent events): `session` `{id, status, error?}` when a session begins, changes or ends; `torrent` `{infoHash, ...}` as
- * `/torrents/{infohash}/status` has it, at most once a second while something moves. First the state of everything there is.
+ * `GET /events`: server-sent events, as docs/events.md has them. An event has an id; who comes back with `Last-Event-ID` gets what came since, or is told
+ * that some of it is gone and gets the state of everything, as somebody new does.
  */
-export function eventRoutes(sessions: SessionStore, torrents: TorrentService): FastifyPluginAsyncTypebox {
+export function eventRoutes(feed: EventFeed): FastifyPluginAsyncTypebox {
+  const streams = new Set<EventStream>();
   return async (app) => {
+    app.addHook('preClose', async () => {
+      for (const stream of streams) stream.end();
+    });
+    app.addHook('onClose', async () => feed[Symbol.dispose]());
     app.get(
       '/events',
       {
         exposeHeadRoute: false,
         config: { tier: 'control' },
         schema: {
-          summary: 'What sessions and torrents do, as it happens (server-sent events)',
+          summary: 'What sessions, runs, torrents and clips do, as it happens (server-sent events)',
+          description: `Events: ${Object.keys(EVENTS).join(', ')}; docs/events.md has their fields. \`Last-Event-ID\` continues where a client was.`,
           response: {
             200: { description: 'Events.', content: { 'text/event-stream': { schema: Binary } } },
             default: ProblemAnswer,
           },
         },
       },
-      async (_request, reply) => {
-        const stream = new Readable({ read() {} });
-        const send = (name: string, data: object): void => {
-          if (stream.readableLength > MOST_WAITING || stream.destroyed) return;
-          stream.push(`event: ${name}\ndata: ${JSON.stringify(data)}\n\n`);
-        };
-        const heartbeat = setInterval(() => stream.push(':\n\n'), HEARTBEAT_MS);
-        const ofSession = (session: Session): void => send('session', sessionEvent(session));
-        const ofTorrent = (swarm: Swarm): void => send('torrent', torrentEvent(swarm));
-        const listening = [sessions.changes.add(ofSession), torrents.changes.add(ofTorrent)];
+      async (request, reply) => {
+        if (streams.size >= MOST_STREAMS)
+          throw new AppError('server-full', `${MOST_STREAMS} clients listen to events already, which is the most.`);
+        const stream = new EventStream(feed.log, MOST_WAITING);
+        streams.add(stream);
         reply.raw.once('close', () => {
-          clearInterval(heartbeat);
-          for (const one of listening) one[Symbol.dispose]();
-          stream.destroy();
+          streams.delete(stream);
+          stream.end();
+          stream.readable.destroy();
         });
-        // The head goes out with the first bytes.
-        stream.push(':\n\n');
-        for (const session of sessions.list()) ofSession(session);
-        for (const swarm of torrents.list()) ofTorrent(swarm);
+        for (const bytes of beginning(feed, request.headers['last-event-id'])) stream.push(bytes);
         reply.header('cache-control', 'no-store').header('content-type', 'text/event-stream');
-        return reply.send(stream);
+        return reply.send(stream.readable);
       },
     );
   };
 }
 
-function sessionEvent({ id, status, error }: Session): object {
-  return { id, status, ...(error ? { error: error.detail, errorCode: error.code } : {}) };
+/** What a client gets first. @param lastId what it says that it has. */
+function beginning(feed: EventFeed, lastId: string | string[] | undefined): Buffer[] {
+  const id = Array.isArray(lastId) ? lastId.join() : lastId;
+  const missed = id ? feed.log.after(id) : undefined;
+  // Its id is that of the newest event only where those before have come, or are made up for by what follows.
+  if (missed) return [RETRY, frame('hello', { resumed: true }), ...missed];
+  const message = 'Some events since then are not known any more; the state of everything follows.';
+  const gap = id ? [frame('gap', { lastEventId: id.slice(0, 100), message })] : [];
+  return [RETRY, frame('hello', { resumed: false }, feed.log.lastId), ...gap, ...feed.snapshot()];
 }
 
-function torrentEvent(swarm: Swarm): object {
-  return { infoHash: swarm.infoHash, ...torrentStatus(swarm.isClosed ? undefined : swarm.status(swarm.selected)) };
+/**
+ * The events that one client gets from now on.
+ * Invariant: until `end`, it listens and has a timer; afterwards neither, and what is buffered still goes out.
+ */
+export class EventStream {
+  readonly readable = new Readable({ read() {} });
+  readonly #mostWaiting: number;
+  readonly #heartbeat: NodeJS.Timeout;
+  readonly #listening: Disposable;
+  #ended = false;
+
+  constructor(log: EventLog, mostWaiting: number) {
+    this.#mostWaiting = mostWaiting;
+    this.#heartbeat = setInterval(() => this.push(HEARTBEAT), HEARTBEAT_MS);
+    this.#listening = log.appended.add((bytes) => {
+      // A hole in the middle would go unnoticed; an end does not.
+      if (this.readable.readableLength > this.#mostWaiting) this.end();
+      else this.push(bytes);
+    });
+  }
+
+  push(bytes: Buffer): void {
+    if (!this.#ended && !this.readable.destroyed) this.readable.push(bytes);
+  }
+
+  end(): void {
+    if (this.#ended) return;
+    clearInterval(this.#heartbeat);
+    this.#listening[Symbol.dispose]();
+    this.push(Buffer.from(': the end; come back with Last-Event-ID\n\n'));
+    this.#ended = true;
+    if (!this.readable.destroyed) this.readable.push(null);
+  }
 }

@@ -144,13 +144,14 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         const presentation = await inTorrentTime(session, signal, (ended) => session.presentation(ended));
         const rendition = findRendition(presentation, session, name, request.query.subtitle);
         const number = segmentNumber(segment, rendition);
+        // Subtitles are fetched far ahead of where the viewer is.
+        const isPlayed = rendition.track.type !== 'subtitle';
+        if (isPlayed) session.startup.segmentAsked();
         const bytes =
           number === undefined
             ? ((await presentation.init(rendition, session.position, signal)) as Uint8Array)
             : await segmentBytes(presentation, rendition, number, signal, reply);
-        // Subtitles are fetched far ahead of where the viewer is.
-        if (number !== undefined && rendition.track.type !== 'subtitle')
-          session.played(rendition.segments[number]?.start ?? 0);
+        if (number !== undefined && isPlayed) session.played(rendition, number);
         reply.header('content-type', rendition.contentType);
         reply.header('cache-control', rendition.changing ? 'no-store' : 'private, max-age=3600');
         return reply.send(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));

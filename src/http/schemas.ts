@@ -91,7 +91,7 @@ export const UploadQuery = Type.Object({
 });
 export type UploadQuery = Static<typeof UploadQuery>;
 
-const Status = Type.Enum(['created', 'metadata', 'probing', 'ready', 'streaming', 'error', 'closed']);
+export const Status = Type.Enum(['created', 'metadata', 'probing', 'ready', 'streaming', 'error', 'closed']);
 
 export const SessionCreated = Type.Object({ id: Type.String(), streamUrl: Type.String(), status: Status });
 

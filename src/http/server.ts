@@ -14,6 +14,8 @@ import type { AccessConfig } from '../config.ts';
 import { AppError, toAppError } from '../errors.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
+import type { Listeners } from '../lib/listeners.ts';
+import type { RunChange } from '../presentation/journal.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { SourcePolicy } from '../source/policy.ts';
 import type { TorrentService } from '../torrent/service.ts';
@@ -22,6 +24,7 @@ import { capabilityRoutes } from './capabilities.ts';
 import { type CastOptions, castRoutes } from './cast.ts';
 import { clipRoutes } from './clips.ts';
 import { Connections, REQUEST_TIMEOUTS } from './connections.ts';
+import { EventFeed } from './event-feed.ts';
 import { eventRoutes } from './events.ts';
 import { Gate, pathOf } from './gate.ts';
 import { hlsRoutes } from './hls.ts';
@@ -42,6 +45,8 @@ export interface ServerOptions {
   readonly cast: Omit<CastOptions, 'sessions'>;
   readonly clips: ClipService;
   readonly torrents: TorrentService;
+  /** Tells of runs that begin and end. */
+  readonly runs: Listeners<RunChange>;
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
   /** Whether sessions that do not say get their loudness brought to the target. */
@@ -139,7 +144,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(byteRoutes(options.sessions));
   await app.register(castRoutes({ ...options.cast, sessions: options.sessions }));
   await app.register(torrentRoutes(options.torrents));
-  await app.register(eventRoutes(options.sessions, options.torrents));
+  await app.register(eventRoutes(new EventFeed(options)));
   await app.register(pageRoutes);
   await app.ready();
   return Object.assign(server, { book });

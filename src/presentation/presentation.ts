@@ -16,6 +16,7 @@ import type { Source } from '../source/source.ts';
 import { BurntIn } from './burnt-in.ts';
 import { copiedRenditions, type Opened } from './copied.ts';
 import type { Direct } from './direct.ts';
+import { Journal } from './journal.ts';
 import { isUnread, openIndexed } from './open-indexed.ts';
 import type { OpenReader } from './open-reader.ts';
 import type { Rendition, Segment } from './rendition.ts';
@@ -84,6 +85,10 @@ export class Presentation implements AsyncDisposable {
   /** For messages. */
   readonly label: string;
   readonly latency: Source['latency'];
+  /** What it remembers of its work. */
+  readonly journal: Journal;
+  /** How the transfer from elsewhere goes; absent for what is here. */
+  readonly traffic: Source['traffic'];
   readonly #rates: BitRates;
   /** Whether every segment of every rendition begins with a key frame. */
   readonly #independent: boolean;
@@ -92,6 +97,7 @@ export class Presentation implements AsyncDisposable {
 
   private constructor(parts: {
     readonly source: Source;
+    readonly journal: Journal;
     readonly opened: Opened;
     readonly index: KeyframeIndex | undefined;
     readonly direct: Direct | undefined;
@@ -108,6 +114,8 @@ export class Presentation implements AsyncDisposable {
     this.#resources = parts.resources;
     this.label = source.label;
     this.latency = source.latency;
+    this.journal = parts.journal;
+    this.traffic = source.traffic;
     this.material = { opened, index, direct: parts.direct };
     this.info = opened.info;
     this.timeline = opened.timeline;
@@ -128,12 +136,13 @@ export class Presentation implements AsyncDisposable {
   static async open(source: Source, tools: PresentationTools, signal: AbortSignal): Promise<Presentation> {
     await using resources = new AsyncDisposableStack();
     resources.use(source);
+    const journal = new Journal(tools.transcoding.runs);
     const owner = new AbortController();
     resources.defer(() => owner.abort(new AppError('server-closing', 'The source is no longer open.')));
     const { reader, direct, index } = await openIndexed(
       source,
       tools.openReader,
-      { owner: owner.signal, resources },
+      { owner: owner.signal, resources, marks: journal.opening },
       signal,
     );
     const { info } = reader;
@@ -143,7 +152,8 @@ export class Presentation implements AsyncDisposable {
     const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
     const rates = bitRates(timeline, index, reader.size ?? source.size);
     source.expectRate?.(rates.average / 8);
-    const material = { opened, identity: source.identity, index, direct, peakBitRate: rates.peak };
+    journal.opening.indexed = performance.now();
+    const material = { opened, identity: source.identity, journal, index, direct, peakBitRate: rates.peak };
     const unread = isUnread(reader);
     const transcoded = unread && !direct ? [] : await transcodedRenditions(material, tools.transcoding);
     if (transcoded.length > 0) resources.defer(() => tools.transcoding.store.drop(source.identity));
@@ -154,8 +164,10 @@ export class Presentation implements AsyncDisposable {
     const played = [...copied, ...transcoded];
     const renditions = played.length === 0 ? [] : [...played, ...subtitles];
     const { missing } = await tools.transcoding.capabilities;
+    journal.opening.ready = performance.now();
     return new Presentation({
       source,
+      journal,
       opened,
       index,
       direct,
@@ -273,7 +285,20 @@ export class Presentation implements AsyncDisposable {
    */
   async segment(rendition: Rendition, n: number, viewer: AbortSignal): Promise<Segment> {
     if (rendition.segments[n] === undefined) throw segmentNotFound(rendition, n);
-    return this.#inTime(`Segment ${n}`, viewer, (signal) => rendition.segment(n, signal));
+    const { copied, troubles } = this.journal;
+    const asked = performance.now();
+    try {
+      const segment = await this.#inTime(`Segment ${n}`, viewer, (signal) => rendition.segment(n, signal));
+      if (rendition.delivery === 'copied') {
+        copied.segments += 1;
+        copied.bytes += segment.bytes.length;
+        copied.ms += performance.now() - asked;
+      }
+      return segment;
+    } catch (error) {
+      if (!viewer.aborted && !this.#owner.signal.aborted) troubles.add(`segment ${n} of ${rendition.name}`, error);
+      throw error;
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

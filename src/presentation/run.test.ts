@@ -3,12 +3,15 @@ import { test } from 'node:test';
 import { AppError } from '../errors.ts';
 import { Run, type SegmentMaker } from './run.ts';
 import { RunPool } from './run-pool.ts';
+import { RunRecord } from './run-record.ts';
 
 const never = new AbortController().signal;
 const tick = () => new Promise((resolve) => setImmediate(resolve));
 
 interface Made {
   readonly run: Run;
+  readonly record: RunRecord;
+  readonly broken: readonly AppError[];
   readonly delivered: number[];
   readonly ended: Promise<AppError | undefined>;
 }
@@ -16,6 +19,8 @@ interface Made {
 /** A run whose segment n is the one byte n. @param others segments that are there already */
 function start(pool: RunPool, first: number, make: SegmentMaker = counting(), others: readonly number[] = []): Made {
   const delivered: number[] = [];
+  const broken: AppError[] = [];
+  const record = new RunRecord('720p', first, first * 2, () => {});
   const { promise, resolve } = Promise.withResolvers<AppError | undefined>();
   const run = new Run({
     first,
@@ -24,10 +29,12 @@ function start(pool: RunPool, first: number, make: SegmentMaker = counting(), ot
     pool,
     deliver: (n) => delivered.push(n),
     has: (n) => others.includes(n),
+    record,
+    broke: (error) => broken.push(error),
     ended: resolve,
   });
   pool.add(run);
-  return { run, delivered, ended: promise };
+  return { run, record, broken, delivered, ended: promise };
 }
 
 function counting(

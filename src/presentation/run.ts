@@ -1,6 +1,7 @@
 import { AppError, toAppError } from '../errors.ts';
 import { waitFor } from '../lib/abort.ts';
 import type { RunPool } from './run-pool.ts';
+import type { RunEnd, RunRecord } from './run-record.ts';
 
 /** Makes segments one after the other from `first` on, until the end of the rendition. Pulled only as fast as they are wanted. */
 export type SegmentMaker = (first: number, signal: AbortSignal) => AsyncGenerator<Uint8Array>;
@@ -24,6 +25,8 @@ export class Run {
   readonly #ended: (error: AppError | undefined) => void;
   readonly #reach: number;
   readonly #has: (n: number) => boolean;
+  readonly #record: RunRecord;
+  readonly #broke: (error: AppError) => void;
   readonly #owner = new AbortController();
   readonly #waiting = new Map<
     number,
@@ -32,6 +35,8 @@ export class Run {
   #next: number;
   #wanted: number;
   #more: (() => void) | undefined;
+  /** Nobody has asked for anything for too long. */
+  #unwanted = false;
   #done: Promise<void> | undefined;
 
   constructor(options: {
@@ -44,6 +49,9 @@ export class Run {
     readonly deliver: (n: number, bytes: Uint8Array) => void;
     /** Whether a segment is there already, made by another run: it is not made again for nobody. */
     readonly has: (n: number) => boolean;
+    readonly record: RunRecord;
+    /** Called with each failure, whether it goes on or not. */
+    readonly broke: (error: AppError) => void;
     /** Called once. */
     readonly ended: (error: AppError | undefined) => void;
   }) {
@@ -54,6 +62,8 @@ export class Run {
     this.#make = options.make;
     this.#pool = options.pool;
     this.#deliver = options.deliver;
+    this.#record = options.record;
+    this.#broke = options.broke;
     this.#ended = options.ended;
   }
 
@@ -107,7 +117,9 @@ export class Run {
 
   /** Called by the pool when there is room. */
   begin(): void {
-    this.#done ??= this.#work();
+    if (this.#done !== undefined) return;
+    this.#record.begun();
+    this.#done = this.#work();
   }
 
   /** Ends the run; resolves when its process is gone. Those who wait get `reason`. */
@@ -133,8 +145,11 @@ export class Run {
       try {
         return await this.#produce();
       } catch (error) {
-        if (this.#owner.signal.aborted || failedAt === this.#next) throw error;
+        if (this.#owner.signal.aborted) throw error;
+        this.#broke(toAppError(error));
+        if (failedAt === this.#next) throw error;
         failedAt = this.#next;
+        this.#record.retries += 1;
       }
     }
   }
@@ -147,7 +162,10 @@ export class Run {
       this.#waiting.get(n)?.settle.resolve(bytes);
       this.#waiting.delete(n);
       this.#ease();
-      if (!this.#goesOn && !(await this.#demand())) return;
+      if (!this.#goesOn && !(await this.#demand())) {
+        this.#unwanted = true;
+        return;
+      }
     }
   }
 
@@ -158,16 +176,19 @@ export class Run {
     this.#more = () => {
       if (this.#goesOn) resolve(true);
     };
+    this.#record.rests();
     this.#pool.idle();
     try {
       return await waitFor(promise, this.#owner.signal);
     } finally {
       clearTimeout(idle);
+      this.#record.works();
       this.#more = undefined;
     }
   }
 
   #end(failure: AppError | undefined): void {
+    const reason = this.#reason(failure);
     this.#pool.remove(this);
     if (!this.#owner.signal.aborted)
       this.#owner.abort(failure ?? new AppError('transcode-failed', 'The run has ended.'));
@@ -175,6 +196,14 @@ export class Run {
     for (const { settle } of this.#waiting.values()) settle.reject(error);
     this.#waiting.clear();
     this.#pool.eased();
+    this.#record.ended(reason, failure);
     this.#ended(failure);
+  }
+
+  #reason(failure: AppError | undefined): RunEnd {
+    if (failure === undefined) return this.#unwanted ? 'idle' : 'complete';
+    if (!this.#owner.signal.aborted) return 'failed';
+    if (failure.code === 'server-closing') return 'closed';
+    return this.#done === undefined ? 'no-room' : 'displaced';
   }
 }

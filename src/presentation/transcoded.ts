@@ -18,6 +18,7 @@ import type { BurnIn } from './burn-in.ts';
 import { endOf, type Opened, segmentsUntil } from './copied.ts';
 import { audioSpan, type Direct, directInput, directVideo, MOST_BOUNDARIES } from './direct.ts';
 import { audioFeed, videoFeed } from './feed.ts';
+import type { Journal } from './journal.ts';
 import { LoudnessMeter } from './loudness.ts';
 import { heldSegment, type Picture, type Rendition, type Segment } from './rendition.ts';
 import { LOOK_AHEAD, Run, type SegmentMaker } from './run.ts';
@@ -29,6 +30,7 @@ export interface Workshop {
   readonly source: Opened;
   /** Identity of the source: part of the keys of stored segments. */
   readonly identity: string;
+  readonly journal: Journal;
   readonly index: KeyframeIndex | undefined;
   /** Present where FFmpeg reads the source itself. */
   readonly direct: Direct | undefined;
@@ -100,8 +102,13 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
   async segment(n: number, signal: AbortSignal): Promise<Segment> {
     this.#protect(n);
     const stored = await this.shop.store.get(this.#key(n), signal);
-    if (stored !== undefined) return heldSegment(stored);
+    const { transcoded } = this.shop.journal;
+    if (stored !== undefined) {
+      transcoded.stored += 1;
+      return heldSegment(stored);
+    }
     signal.throwIfAborted();
+    transcoded.awaited += 1;
     return heldSegment(await this.#runFor(n).wait(n, signal));
   }
 
@@ -114,6 +121,8 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
   #runFor(n: number): Run {
     for (const run of this.#runs) if (run.covers(n)) return run;
     const make: SegmentMaker = (first, signal) => this.make(first, signal);
+    const { journal } = this.shop;
+    const record = journal.run(this.name, n, (this.segments[n] as TimelineSegment).start);
     const run: Run = new Run({
       first: n,
       reach: this.reach,
@@ -121,9 +130,12 @@ abstract class TranscodedRendition implements Rendition, AsyncDisposable {
       pool: this.shop.pool,
       // What viewers were given stays as it is.
       deliver: (made, bytes) => {
+        record.madeSegment(this.segments[made] as TimelineSegment);
         if (this.keeps(bytes) && !this.shop.store.has(this.#key(made))) this.shop.store.put(this.#key(made), bytes);
       },
       has: (made) => this.shop.store.has(this.#key(made)),
+      record,
+      broke: (error) => journal.broke(record, error),
       ended: () => this.#runs.delete(run),
     });
     this.#runs.add(run);

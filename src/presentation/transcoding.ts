@@ -2,6 +2,7 @@ import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import { planPicture } from '../ffmpeg/picture.ts';
 import { fitPicture, type Rung, rungsFor, subdivide } from '../hls/ladder.ts';
+import type { Listeners } from '../lib/listeners.ts';
 import { h264Level } from '../media/codecs/h264-level.ts';
 import { canFeed } from '../media/feed/feed.ts';
 import { isCopied } from '../media/fmp4/init-segment.ts';
@@ -9,6 +10,7 @@ import type { KeyframeIndex, Track } from '../media/types.ts';
 import type { BurnIn } from './burn-in.ts';
 import type { Opened } from './copied.ts';
 import type { Direct } from './direct.ts';
+import type { Journal, RunChange } from './journal.ts';
 import { uprightSize } from './rendition.ts';
 import type { RunPool } from './run-pool.ts';
 import type { SegmentStore } from './segment-store.ts';
@@ -18,6 +20,7 @@ import { TranscodedAudio, TranscodedVideo, type VideoQuality, type Workshop } fr
 export interface Material {
   readonly opened: Opened;
   readonly identity: string;
+  readonly journal: Journal;
   readonly index: KeyframeIndex | undefined;
   /** Present where FFmpeg reads the source itself. */
   readonly direct?: Direct | undefined;
@@ -35,6 +38,8 @@ export interface Transcoding {
   /** LUFS to which loudness is brought where a session wants it so. */
   readonly loudness: number;
   readonly pool: RunPool;
+  /** Told of runs that begin and end. */
+  readonly runs: Listeners<RunChange>;
   readonly store: SegmentStore;
   /** Where temporary folders are made. */
   readonly folder: string;
@@ -107,10 +112,11 @@ function audioRenditions(track: Track, shop: Workshop, target: number | undefine
 }
 
 function workshop(material: Material, { encoders, pool, store, stallMs }: Transcoding, ffmpeg: string): Workshop {
-  const { opened: source, identity, index, direct } = material;
+  const { opened: source, identity, journal, index, direct } = material;
   return {
     source,
     identity,
+    journal,
     index,
     direct,
     timeline: subdivide(source.timeline),

@@ -73,8 +73,11 @@ export class SessionStore implements AsyncDisposable {
     const { presentations } = this.#options;
     const source = (signal: AbortSignal): Promise<Source> => openSource(spec, { signal, access });
     const opening = { key: `${access.scope} ${request.kind} ${request.source}`, label: sourceLabel(spec), source };
-    const presentation = (signal: AbortSignal) => presentations.open(opening, signal);
-    return { bytes: source, presentation, changed: () => this.#tell(id) };
+    return {
+      bytes: source,
+      presentation: (signal, opened) => presentations.open({ ...opening, source: told(source, opened) }, signal),
+      changed: () => this.#tell(id),
+    };
   }
 
   #torrentSession(id: string, request: SessionRequest, claim: TorrentClaim, access: SourceAccess): Session {
@@ -86,9 +89,10 @@ export class SessionStore implements AsyncDisposable {
       source: (signal: AbortSignal) => claim.open(fileIdx, true, signal),
       isPatient: true,
     };
-    const openers = {
-      bytes: (signal: AbortSignal) => claim.open(fileIdx, false, signal),
-      presentation: (signal: AbortSignal) => presentations.open(opening, signal),
+    const openers: SessionOpeners = {
+      bytes: (signal) => claim.open(fileIdx, false, signal),
+      presentation: (signal, opened) =>
+        presentations.open({ ...opening, source: told(opening.source, opened) }, signal),
       changed: () => this.#tell(id),
     };
     return new Session(id, request, openers, claim);
@@ -140,4 +144,16 @@ export class SessionStore implements AsyncDisposable {
     this.#closing.add(closed);
     return closed;
   }
+}
+
+/** Opens a source and says so. */
+function told(
+  open: (signal: AbortSignal) => Promise<Source>,
+  opened: () => void,
+): (signal: AbortSignal) => Promise<Source> {
+  return async (signal) => {
+    const source = await open(signal);
+    opened();
+    return source;
+  };
 }

@@ -1,10 +1,13 @@
 import { AppError, toAppError } from '../errors.ts';
 import { waitFor } from '../lib/abort.ts';
 import type { Lease } from '../lib/shared.ts';
+import { Troubles } from '../lib/troubles.ts';
 import type { Presentation } from '../presentation/presentation.ts';
+import type { Rendition } from '../presentation/rendition.ts';
 import type { Source } from '../source/source.ts';
 import type { TorrentClaim } from '../torrent/claim.ts';
 import { SliceBook } from './slices.ts';
+import { Startup } from './startup.ts';
 
 export type SessionStatus = 'created' | 'metadata' | 'probing' | 'ready' | 'streaming' | 'error' | 'closed';
 
@@ -25,7 +28,8 @@ export interface SessionRequest {
 
 /** How a session opens its source: as a shared presentation, and as bytes of its own. */
 export interface SessionOpeners {
-  readonly presentation: (signal: AbortSignal) => Promise<Lease<Presentation>>;
+  /** @param opened called when the source itself is open, and is yet to be read. */
+  readonly presentation: (signal: AbortSignal, opened: () => void) => Promise<Lease<Presentation>>;
   readonly bytes: (signal: AbortSignal) => Promise<Source>;
   /** The session's state is another one. */
   readonly changed: () => void;
@@ -44,11 +48,17 @@ export class Session implements AsyncDisposable {
   readonly torrent: TorrentClaim | undefined;
   readonly createdAt = new Date();
   readonly slices = new SliceBook();
+  readonly startup = new Startup();
+  /** Why its source could not be opened, each time. */
+  readonly troubles = new Troubles();
   /** Index among the audio tracks that the viewer chose; undefined for the container's default. */
   audioIndex: number | undefined;
 
   /** Where the viewer is, seconds: what was last asked for. */
   position: number;
+
+  /** Of which rendition the viewer took a segment last, by the type of its track. */
+  readonly playing = new Map<'video' | 'audio', Rendition>();
 
   readonly #openers: SessionOpeners;
   readonly #owner = new AbortController();
@@ -169,9 +179,12 @@ export class Session implements AsyncDisposable {
     }
   }
 
-  /** A segment that starts at `position` seconds was served. */
-  played(position: number): void {
-    this.position = position;
+  /** Segment `n` of the picture or of the sound is about to be sent. */
+  played(rendition: Rendition, n: number): void {
+    const { track, segments } = rendition;
+    this.startup.segmentAnswered();
+    this.position = segments[n]?.start ?? 0;
+    if (track.type !== 'subtitle') this.playing.set(track.type, rendition);
     if (this.#streamed) return;
     this.#streamed = true;
     this.#openers.changed();
@@ -191,13 +204,16 @@ export class Session implements AsyncDisposable {
   }
 
   async #begin(): Promise<Lease<Presentation>> {
+    this.startup.retried();
     try {
-      const lease = await this.#openers.presentation(this.#owner.signal);
+      const lease = await this.#openers.presentation(this.#owner.signal, () => this.startup.sourceOpened());
       this.#presentation = await lease.value;
       this.#failure = undefined;
       return lease;
     } catch (error) {
       this.#failure = toAppError(error);
+      this.startup.failed();
+      if (!this.#closed) this.troubles.add('opening the source', error);
       this.#opening = undefined;
       throw error;
     } finally {

@@ -5,7 +5,15 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '../errors.ts';
-import { appErrorIn, BusyError, downloadError, EarlyEnd, isAbsent, isTlsFailure } from './http-errors.ts';
+import {
+  appErrorIn,
+  BusyError,
+  downloadError,
+  EarlyEnd,
+  interruptionWords,
+  isAbsent,
+  isTlsFailure,
+} from './http-errors.ts';
 import type { ResponseHead } from './http-headers.ts';
 import type { HttpOrigin } from './http-origin.ts';
 import { type Flow, StallError } from './http-transport.ts';
@@ -96,6 +104,7 @@ class Download {
         failures = progress > 0 ? 0 : failures + 1;
         rereads = progress > 0 ? 0 : rereads + (this.#received > receivedBefore ? 1 : 0);
         const wait = progress >= GOOD_PROGRESS && !(failure instanceof BusyError) ? 0 : this.#delay(failures, failure);
+        this.#note(failure);
         this.#assertWorthwhile(failure, rereads, wait);
         if (wait > 0) await sleep(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
@@ -104,11 +113,18 @@ class Download {
     }
   }
 
+  #note(failure: unknown): void {
+    const { traffic, url } = this.#origin;
+    traffic.interruptions += 1;
+    traffic.lastInterruption = interruptionWords(failure, url);
+  }
+
   async #attempt(signal: AbortSignal): Promise<void> {
     const sink = this.#sink;
     const left = this.#patienceLeft();
     this.#hurried = left < this.#tuning.headTimeout;
     const headTimeout = Math.max(1, Math.min(this.#tuning.headTimeout, left));
+    this.#origin.traffic.requests += 1;
     await this.#origin.request(
       { method: 'GET', range: sink.wanted(), headTimeout, takesCoded: sink.takesCoded ?? false },
       (head, flow) => {
@@ -116,6 +132,7 @@ class Download {
         this.#first = false;
         return (chunk) => {
           this.#received += chunk.length;
+          this.#origin.traffic.bytes += chunk.length;
           this.#lastByte = performance.now();
           if (skip === 0) return sink.write(chunk);
           const skipped = Math.min(skip, chunk.length);

@@ -87,6 +87,19 @@ export function downloadError(error: unknown, original: URL, patience: number): 
   });
 }
 
+/** One attempt of several that failed, in a sentence. */
+export function interruptionWords(error: unknown, original: URL): string {
+  const found = appErrorIn(error);
+  if (found !== undefined) return found.detail;
+  if (error instanceof BusyError) return statusError(error.head, original).detail;
+  if (error instanceof StallError) return 'It stopped sending.';
+  if (error instanceof EarlyEnd) return `It ended its answer at byte ${error.at}, before what was asked for.`;
+  const words = networkWords(error, original);
+  return words === KEEPS_BREAKING ? 'It broke the connection.' : `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+}
+
+const KEEPS_BREAKING = 'it keeps breaking the connection';
+
 function networkWords(error: unknown, url: URL): string {
   if (error instanceof ConnectTimeout) return `${url.hostname} does not answer`;
   if (isTlsFailure(error)) return `its secure connection failed (${codeOf(error)})`;
@@ -106,7 +119,7 @@ function networkWords(error: unknown, url: URL): string {
     case 'EPIPE':
     case 'UND_ERR_SOCKET':
     case 'UND_ERR_RES_CONTENT_LENGTH_MISMATCH':
-      return 'it keeps breaking the connection';
+      return KEEPS_BREAKING;
     default:
       return isAbsent(error) ? 'it does not answer in correct HTTP' : 'the connection failed';
   }

@@ -10,6 +10,7 @@ import { BusyError, statusError, urlLabel } from './http-errors.ts';
 import { foreignEncoding, header, type ResponseHead } from './http-headers.ts';
 import { type BodyConsumer, type Flow, HttpTransport } from './http-transport.ts';
 import type { HttpTuning } from './http-tuning.ts';
+import type { Traffic } from './source.ts';
 
 const MAX_REDIRECTS = 5;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
@@ -35,26 +36,42 @@ export class CodedAnswer extends Error {
   }
 }
 
+interface SharedWithNeighbours {
+  readonly transport: HttpTransport;
+  readonly traffic: OriginTraffic;
+}
+
+/** Counts what goes over the line. */
+class OriginTraffic implements Traffic {
+  requests = 0;
+  bytes = 0;
+  interruptions = 0;
+  lastInterruption: string | undefined;
+}
+
 export class HttpOrigin {
   readonly url: URL;
+  /** Of this resource and its neighbours. */
+  readonly traffic: OriginTraffic;
   readonly #guard: AddressGuard;
   readonly #tuning: HttpTuning;
   readonly #transport: HttpTransport;
   readonly #ownsTransport: boolean;
   #final: URL | undefined;
 
-  /** @param transport whose connections it uses, and leaves open; absent: its own. */
-  constructor(url: URL, guard: AddressGuard, tuning: HttpTuning, transport?: HttpTransport) {
+  /** @param shared whose connections it uses, and leaves open; absent: its own. */
+  constructor(url: URL, guard: AddressGuard, tuning: HttpTuning, shared?: SharedWithNeighbours) {
     this.url = url;
+    this.traffic = shared?.traffic ?? new OriginTraffic();
     this.#guard = guard;
     this.#tuning = tuning;
-    this.#transport = transport ?? new HttpTransport(guard, tuning);
-    this.#ownsTransport = transport === undefined;
+    this.#transport = shared?.transport ?? new HttpTransport(guard, tuning);
+    this.#ownsTransport = shared === undefined;
   }
 
   /** Another resource under the same rules, over the same connections: it lives no longer than this one. */
   neighbour(url: URL): HttpOrigin {
-    return new HttpOrigin(url, this.#guard, this.#tuning, this.#transport);
+    return new HttpOrigin(url, this.#guard, this.#tuning, { transport: this.#transport, traffic: this.traffic });
   }
 
   /** @throws AppError when the guard forbids `url`. */

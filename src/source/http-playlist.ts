@@ -7,7 +7,7 @@ import type { HttpOrigin } from './http-origin.ts';
 import type { HttpTuning } from './http-tuning.ts';
 import { fetchWhole, HttpWeb, hashOf, nameOf, TooLarge } from './http-web.ts';
 import { checkRange } from './range.ts';
-import type { Source, Web } from './source.ts';
+import type { Source, Traffic, Web } from './source.ts';
 
 /** The largest playlist, bytes, compression undone. */
 const MAX_PLAYLIST = 4 * 1024 * 1024;
@@ -53,6 +53,7 @@ class PlaylistSource implements Source {
   readonly size: number;
   readonly latency = 'remote';
   readonly web: Web;
+  readonly traffic: Traffic;
   readonly #origin: HttpOrigin;
   readonly #bytes: Uint8Array;
   readonly #life: AbortController;
@@ -65,6 +66,7 @@ class PlaylistSource implements Source {
     this.name = nameOf(origin.url);
     this.size = bytes.length;
     this.web = web;
+    this.traffic = origin.traffic;
     this.#origin = origin;
     this.#bytes = bytes;
     this.#life = life;

@@ -17,7 +17,7 @@ import type { Spool } from './http-spool.ts';
 import { defaultTuning, type HttpTuning } from './http-tuning.ts';
 import { HttpWeb, hashOf, isPlaylistType, nameOf, namesPlaylist } from './http-web.ts';
 import { checkRange } from './range.ts';
-import type { Source, Web } from './source.ts';
+import type { Source, Traffic, Web } from './source.ts';
 
 /**
  * @throws AppError `source-unreachable`, `source-http-status`, `source-empty`, `source-no-range`, `source-stalled`, `source-unsupported`;
@@ -66,6 +66,7 @@ class HttpSource implements Source {
   readonly name: string;
   readonly size: number;
   readonly latency = 'remote';
+  readonly traffic: Traffic;
   readonly web: Web;
   readonly #origin: HttpOrigin;
   readonly #life: AbortController;
@@ -87,6 +88,7 @@ class HttpSource implements Source {
     this.name = nameOf(origin.url);
     this.size = known.size;
     this.identity = identityOf(origin.url, known);
+    this.traffic = origin.traffic;
     this.web = new HttpWeb(origin, opened.head, life.signal, tuning);
     this.#cache = new RangeCache(known, tuning, (fetch) => {
       this.#queue.push(fetch);

@@ -14,6 +14,18 @@ export interface Fetched {
   readonly url: URL;
 }
 
+/** How the transfer from another machine goes. */
+export interface Traffic {
+  /** Requests that were sent. */
+  readonly requests: number;
+  /** Bytes that came. */
+  readonly bytes: number;
+  /** How often an answer broke off, stalled or was refused, and was asked for again. */
+  readonly interruptions: number;
+  /** The last of these, a sentence. */
+  readonly lastInterruption: string | undefined;
+}
+
 /** Where a source stands on the web, and its neighbours there: what it may name (the segments of a playlist), under the source's own rules. */
 export interface Web {
   /** Which URL answered, after redirects: relative references count from it. */
@@ -44,6 +56,8 @@ export interface Source extends AsyncDisposable {
   readonly size: number;
   /** Absolute path of a local file, for programs that can't read through us. */
   readonly localPath?: string;
+  /** Absent for what does not come from another machine, and where others tell of it. Goes on counting. */
+  readonly traffic?: Traffic | undefined;
   /** Absent for what is no resource of the web. */
   readonly web?: Web;
   /**

@@ -283,7 +283,7 @@ describe('torrents', { timeout: 240_000 }, () => {
       for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
         text += Buffer.from(chunk).toString();
         for (let end = text.indexOf('\n\n'); end >= 0; end = text.indexOf('\n\n')) {
-          const [, name = '', data = '{}'] = /^event: (\w+)\ndata: (.*)$/.exec(text.slice(0, end)) ?? [];
+          const [, name = '', data = '{}'] = /^(?:id: \S+\n)?event: (\w+)\ndata: (.*)$/.exec(text.slice(0, end)) ?? [];
           if (name !== '') told.push([name, JSON.parse(data)]);
           text = text.slice(end + 2);
         }
