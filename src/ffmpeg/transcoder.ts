@@ -12,6 +12,7 @@ import { StallTimer } from './stall-timer.ts';
 const STALL_MS = 20_000;
 /** Characters of FFmpeg's words that a detail may carry. */
 const WORDS_SHOWN = 200;
+const LINES_SHOWN = 6;
 
 export interface TranscodeOptions {
   /** Absolute path. */
@@ -64,11 +65,15 @@ function lastWords(stderrTail: string): string {
       .trim()
       .split(/[\r\n]+/)
       .at(-1) ?? '';
-  const plain = line
+  return plain(line);
+}
+
+function plain(line: string): string {
+  const words = line
     .replace(/[a-z]+:\/\/\S+/gi, '…')
     .replace(/\p{Cc}+/gu, ' ')
     .trim();
-  return plain.length > WORDS_SHOWN ? `${plain.slice(0, WORDS_SHOWN)}…` : plain;
+  return words.length > WORDS_SHOWN ? `${words.slice(0, WORDS_SHOWN)}…` : words;
 }
 
 function failure(child: Child): AppError {
@@ -232,4 +237,15 @@ class Transcoding {
     this.#child.terminate(this.#options.graceMs ?? GRACE_MS);
     this.#wake();
   }
+}
+
+/** The last lines of FFmpeg's words behind an error, without addresses and control characters; undefined where FFmpeg has no part in it, or said nothing. */
+export function ffmpegWords(error: Error): string | undefined {
+  const { cause } = error;
+  if (!(cause instanceof FfmpegFailure)) return undefined;
+  const lines = cause.stderrTail
+    .split(/[\r\n]+/)
+    .map(plain)
+    .filter((line) => line !== '');
+  return lines.length === 0 ? undefined : lines.slice(-LINES_SHOWN).join('\n');
 }

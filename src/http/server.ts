@@ -26,6 +26,7 @@ import { clipRoutes } from './clips.ts';
 import { Connections, REQUEST_TIMEOUTS } from './connections.ts';
 import { EventFeed } from './event-feed.ts';
 import { eventRoutes } from './events.ts';
+import { explainRoutes } from './explain.ts';
 import { Gate, pathOf } from './gate.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
@@ -139,6 +140,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   });
   await app.register(capabilityRoutes(options.capabilities, options.encoders));
   await app.register(sessionRoutes(options.sessions, options));
+  await app.register(explainRoutes(options.sessions, options.capabilities));
   await app.register(clipRoutes(options.sessions, options.clips));
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));

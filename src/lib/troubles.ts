@@ -1,4 +1,4 @@
-import { type AppError, type ErrorCode, toAppError } from '../errors.ts';
+import { type ErrorCode, toAppError } from '../errors.ts';
 
 /** One thing that went wrong, perhaps more than once. */
 export interface Trouble {
@@ -6,11 +6,11 @@ export interface Trouble {
   readonly detail: string;
   /** What could not be done, in a few words: `segment 12 of 720p`. */
   readonly what: string;
-  /** The first time and the last. */
-  readonly since: Date;
+  /** The last time. */
   at: Date;
   count: number;
-  readonly error: AppError;
+  /** What the program that failed said itself. */
+  words: string | undefined;
 }
 
 /** So many different ones are kept. */
@@ -24,13 +24,14 @@ export class Troubles {
     return this.#list;
   }
 
-  add(what: string, cause: unknown): void {
-    const error = toAppError(cause);
-    const { code, detail } = error;
+  /** @param words what the program that failed said itself. */
+  add(what: string, cause: unknown, words?: string): void {
+    const { code, detail } = toAppError(cause);
     const at = new Date();
     const known = this.#list.find((one) => one.code === code && one.detail === detail && one.what === what);
-    const trouble = known ?? { code, detail, what, since: at, at, count: 0, error };
+    const trouble = known ?? { code, detail, what, at, count: 0, words };
     trouble.at = at;
+    trouble.words = words;
     trouble.count += 1;
     this.#list = [...this.#list.filter((one) => one !== trouble), trouble].slice(-KEPT);
   }

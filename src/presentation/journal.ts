@@ -4,6 +4,7 @@
  * Invariant: `#runs` has every run that has not ended, and of the others the last `KEPT`.
  */
 import type { AppError } from '../errors.ts';
+import { ffmpegWords } from '../ffmpeg/transcoder.ts';
 import type { Listeners } from '../lib/listeners.ts';
 import { Troubles } from '../lib/troubles.ts';
 import { RunRecord } from './run-record.ts';
@@ -60,6 +61,6 @@ export class Journal {
 
   /** A run broke: it goes on, or has ended. */
   broke(run: RunRecord, error: AppError): void {
-    this.troubles.add(`the run of ${run.rendition} at ${run.position.toFixed(1)} s`, error);
+    this.troubles.add(`the run of ${run.rendition} at ${run.position.toFixed(1)} s`, error, ffmpegWords(error));
   }
 }

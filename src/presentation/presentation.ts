@@ -1,4 +1,5 @@
 import { AppError } from '../errors.ts';
+import { ffmpegWords } from '../ffmpeg/transcoder.ts';
 import { TRANSCODED_TARGET } from '../hls/ladder.ts';
 import { renderMediaPlaylist, renderMultivariantPlaylist } from '../hls/playlist.ts';
 import {
@@ -296,7 +297,10 @@ export class Presentation implements AsyncDisposable {
       }
       return segment;
     } catch (error) {
-      if (!viewer.aborted && !this.#owner.signal.aborted) troubles.add(`segment ${n} of ${rendition.name}`, error);
+      if (!viewer.aborted && !this.#owner.signal.aborted) {
+        const words = error instanceof Error ? ffmpegWords(error) : undefined;
+        troubles.add(`segment ${n} of ${rendition.name}`, error, words);
+      }
       throw error;
     }
   }

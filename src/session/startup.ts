@@ -9,7 +9,7 @@ import type { OpeningMarks } from '../presentation/journal.ts';
  * What was waited for: `source`, until it answers (a torrent: until its metadata are there); `probe`, until it is known what is in it; `index`, until its key frames are
  * known; `prepare`, until renditions are planned; `player`, until a segment is asked for; `first-byte`, until it is there.
  */
-export type StartupStepName = 'source' | 'probe' | 'index' | 'prepare' | 'player' | 'first-byte';
+type StartupStepName = 'source' | 'probe' | 'index' | 'prepare' | 'player' | 'first-byte';
 
 export interface StartupStep {
   readonly step: StartupStepName;
