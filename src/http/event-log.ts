@@ -58,8 +58,8 @@ export class EventLog {
 
   /** The events after the one of this id, as they go over the line; undefined when some of them are not known any more. */
   after(id: string): Buffer[] | undefined {
-    const [epoch, digits = ''] = id.split('-');
-    const number = /^\d{1,15}$/.test(digits) ? Number(digits) : Number.NaN;
+    const [, epoch, digits] = /^([0-9a-f]+)-(\d{1,15})$/.exec(id) ?? [];
+    const number = Number(digits);
     if (epoch !== this.#epoch || !(number >= this.#floor && number <= this.#last)) return undefined;
     return [...this.#kept].filter(([n]) => n > number).map(([, { bytes }]) => bytes);
   }
