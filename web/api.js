@@ -48,6 +48,25 @@
  * @property {number} downloadBytesPerSecond
  * @property {TorrentInfo} [torrent] Once it is known which torrent it is.
  *
+ * @typedef {object} Clip
+ * @property {string} id
+ * @property {'queued' | 'running' | 'done' | 'failed' | 'cancelled'} state
+ * @property {number} [progress] 0 to 1.
+ * @property {string} [outputPath] Where it is on the server's computer, when it is done.
+ * @property {string} [method] `smart`, `encoded` or `copied`.
+ * @property {string} [error]
+ *
+ * @typedef {object} Explanation What `GET /sessions/{id}/explain` answers.
+ * @property {string} id
+ * @property {string} verdict
+ * @property {string} headline
+ * @property {{ level: string, text: string }[]} findings
+ * @property {{ durationSeconds?: number }} source
+ * @property {{ rendition: string, state: string, reason?: string, position: number, speed?: number, text: string }[]} runs
+ * @property {{ text: string }} cache
+ * @property {{ at: string, count: number, what: string, detail: string, ffmpeg?: string }[]} errors
+ * @property {{ steps: { step: string, ms: number, isOver: boolean }[], totalMs: number, isOver: boolean, text: string }} startup
+ *
  * @typedef {object} TorrentInfo
  * @property {string} name
  * @property {string} message What is going on, a sentence.
@@ -169,6 +188,36 @@ async function uploadTorrent(file, fileIdx) {
  */
 export async function getSession(id, signal) {
   return /** @type {SessionInfo} */ (await request(`/sessions/${encodeURIComponent(id)}`, { signal }));
+}
+
+/**
+ * Why a session plays as it does.
+ * @param {string} id
+ * @param {AbortSignal} signal
+ * @returns {Promise<Explanation>}
+ */
+export async function getExplanation(id, signal) {
+  return /** @type {Explanation} */ (await request(`/sessions/${encodeURIComponent(id)}/explain`, { signal }));
+}
+
+/**
+ * Asks for a clip, and does not wait for it.
+ * @param {string} id of the session
+ * @param {{ start: number, end: number, name: string }} wanted seconds; an empty name is the server's choice
+ * @returns {Promise<Clip>}
+ */
+export async function startClip(id, wanted) {
+  const path = `/sessions/${encodeURIComponent(id)}/clip?async=1`;
+  const headers = { 'content-type': 'application/json' };
+  return /** @type {Clip} */ (await request(path, { method: 'POST', headers, body: JSON.stringify(wanted) }));
+}
+
+/**
+ * Cancels a clip; resolves when nothing is left of it.
+ * @param {string} id
+ */
+export async function deleteClip(id) {
+  await request(`/clips/${encodeURIComponent(id)}`, { method: 'DELETE' });
 }
 
 /**

@@ -1,3 +1,4 @@
+import { ClipCard } from './clip.js';
 import { byId, setIcon, setLabel } from './dom.js';
 import { clock } from './format.js';
 import { handleKey } from './keys.js';
@@ -35,6 +36,7 @@ export class Controls {
   #playback;
   #panel;
   #volume;
+  #clip;
   #remaining = false;
   #idleTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
   #flashTimer = /** @type {ReturnType<typeof setTimeout> | undefined} */ (undefined);
@@ -51,6 +53,11 @@ export class Controls {
     this.#panel = panel;
     this.scrubber = new Scrubber(video, () => this.wake());
     this.#volume = new Volume(video, () => this.wake());
+    this.#clip = new ClipCard(video, playback, {
+      duration: () => this.scrubber.duration,
+      seek: (seconds) => this.seek(seconds),
+      tell: (words) => this.#tell(words),
+    });
     this.#bindButtons();
     this.#bindVideo();
     this.#bindPointer();
@@ -67,6 +74,7 @@ export class Controls {
   reset() {
     Menu.current?.close();
     this.#help.close();
+    this.#clip.reset();
     this.scrubber.setChapters([]);
     this.scrubber.setDuration(0);
     this.#audioButton.hidden = true;
@@ -113,7 +121,8 @@ export class Controls {
 
   #sleep() {
     const loading = this.#video.readyState < HTMLMediaElement.HAVE_FUTURE_DATA;
-    const busy = loading || Menu.current !== undefined || this.#panel.isOpen || this.#help.open;
+    const open = Menu.current !== undefined || this.#panel.isOpen || this.#help.open || this.#clip.isOpen;
+    const busy = loading || open;
     if (!this.#video.paused && !busy) this.#root.classList.add('idle');
   }
 
@@ -337,12 +346,15 @@ export class Controls {
     pictureInPicture: () => togglePictureInPicture(this.#video),
     nextAudio: () => this.#nextAudio(),
     subtitles: () => toggleSubtitles(this.#playback, (words) => this.#tell(words)),
+    clip: () => this.#clip.toggle(),
+    markClip: (which) => this.#clip.mark(which),
     panel: () => this.#panel.toggle(),
     help: () => this.#help.showModal(),
     escape: () => {
-      const open = this.#panel.isOpen;
-      this.#panel.close();
-      return open;
+      const open = this.#clip.isOpen ? this.#clip : this.#panel;
+      const wasOpen = open.isOpen;
+      open.close();
+      return wasOpen;
     },
   };
 }

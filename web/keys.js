@@ -11,6 +11,8 @@
  * @property {() => void} pictureInPicture
  * @property {() => void} nextAudio
  * @property {() => void} subtitles
+ * @property {() => void} clip
+ * @property {(which: 'start' | 'end') => void} markClip
  * @property {() => void} panel
  * @property {() => void} help
  * @property {() => boolean} escape whether there was something to leave
@@ -48,6 +50,9 @@ export function handleKey(event, actions) {
     a: actions.nextAudio,
     c: actions.subtitles,
     i: actions.panel,
+    x: actions.clip,
+    '[': () => actions.markClip('start'),
+    ']': () => actions.markClip('end'),
     '<': () => actions.faster(-1),
     '>': () => actions.faster(1),
     '?': actions.help,

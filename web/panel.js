@@ -1,3 +1,4 @@
+import { Doctor } from './doctor.js';
 import { byId, make } from './dom.js';
 import { decodes } from './failures.js';
 import {
@@ -29,6 +30,7 @@ export class Panel {
   #timer = /** @type {ReturnType<typeof setInterval> | undefined} */ (undefined);
   #live = make('div');
   #torrent;
+  #doctor;
   /** What had the focus when it was opened. */
   #before = /** @type {Element | null} */ (null);
 
@@ -39,6 +41,7 @@ export class Panel {
    */
   constructor(video, playback, chooseFile) {
     this.#torrent = new TorrentFacts(video, chooseFile);
+    this.#doctor = new Doctor(playback);
     this.#video = video;
     this.#playback = playback;
     this.#button.addEventListener('click', () => this.toggle());
@@ -59,7 +62,11 @@ export class Panel {
     this.#root.hidden = false;
     this.#button.setAttribute('aria-expanded', 'true');
     this.draw();
-    this.#timer = setInterval(() => this.#drawLive(), 500);
+    this.#doctor.open();
+    this.#timer = setInterval(() => {
+      this.#drawLive();
+      this.#doctor.tick();
+    }, 500);
     void this.#playback.refresh();
     byId('panel-close', HTMLButtonElement).focus({ preventScroll: true });
   }
@@ -70,6 +77,7 @@ export class Panel {
     this.#root.hidden = true;
     this.#button.setAttribute('aria-expanded', 'false');
     clearInterval(this.#timer);
+    this.#doctor.close();
     // Back to a button only if the focus came from one: a focused control keeps the bars from fading.
     if (focused && this.#before instanceof HTMLButtonElement) this.#before.focus();
   }
@@ -89,9 +97,11 @@ export class Panel {
     // Left where it is, so that a choice that is open stays open.
     if (torrent?.parentElement !== this.#body) this.#body.replaceChildren(...(torrent ? [torrent] : []));
     for (const child of [...this.#body.children]) if (child !== torrent) child.remove();
-    this.#body.append(make('h3', undefined, 'Source'), facts(source));
+    this.#body.prepend(this.#doctor.top);
+    if (source.some(([, value]) => value !== undefined))
+      this.#body.append(make('h3', undefined, 'Source'), facts(source));
     if (tracks.length > 0) this.#body.append(make('h3', undefined, 'Tracks'), ...tracks);
-    this.#body.append(this.#live);
+    this.#body.append(this.#doctor.work, this.#live);
     this.#drawLive();
   }
 

@@ -68,6 +68,8 @@ function inWords(status: SwarmStatus, health: TorrentExplained['health']): strin
   });
   const known = status.stats?.knownPeers ?? 0;
   const who =
-    known === 0 ? 'Nobody has this torrent' : `None of the ${known} known peers of this torrent can be reached`;
-  return `${who}, as far as is known; it plays as soon as somebody comes. Asked: ${asked.join('; ') || 'nobody, since no tracker is named, and DHT and local discovery are off'}.`;
+    known === 0
+      ? 'Nobody who has this torrent was found'
+      : `None of the ${known} known peers of this torrent can be reached`;
+  return `${who}; it plays as soon as somebody comes. Asked: ${asked.join('; ') || 'nobody, since no tracker is named, and DHT and local discovery are off'}.`;
 }

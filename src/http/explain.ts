@@ -5,7 +5,7 @@ import type { Presentation } from '../presentation/presentation.ts';
 import type { RunRecord } from '../presentation/run-record.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionStore } from '../session/session-store.ts';
-import { Explanation, type Finding, type RunExplained } from './explain-schemas.ts';
+import { Explanation, type Finding, type RunExplained, type TorrentExplained } from './explain-schemas.ts';
 import { explainTorrent } from './explain-torrent.ts';
 import { explainTracks, type Tracks } from './explain-tracks.ts';
 import {
@@ -64,13 +64,14 @@ function explain(session: Session, capabilities: Capabilities): Explanation {
     ...runFindings(presentation?.journal.runs ?? []),
     ...(tracks.needsFfmpeg ? capabilities.missing.map((text) => ({ level: 'warning' as const, text })) : []),
   ];
+  const headed = headline(session, tracks, torrent);
   return {
     id: session.id,
     status,
     verdict: error ? 'failed' : tracks.verdict,
     basis: tracks.basis,
-    headline: headline(session, tracks, torrent?.text),
-    findings: unlike(findings),
+    headline: headed,
+    findings: unlike(findings).filter(({ text }) => !headed.includes(text)),
     source,
     tracks: tracks.tracks,
     ffmpeg: {
@@ -86,12 +87,13 @@ function explain(session: Session, capabilities: Capabilities): Explanation {
   };
 }
 
-function headline(session: Session, tracks: Tracks, torrent: string | undefined): string {
+function headline(session: Session, tracks: Tracks, torrent: TorrentExplained | undefined): string {
   const error = session.error ?? session.opened?.unplayable;
   if (error) return session.opened ? 'It cannot be played.' : 'The source cannot be opened.';
   if (session.opened) return tracks.headline;
   const step = session.startup.steps(undefined).at(-1);
-  return `The source is being opened, for ${secondsInWords(step?.ms ?? 0)} now. ${torrent ?? stepNames[step?.step ?? 'source']}`.trim();
+  const words = torrent?.health === 'dead' ? 'Nobody has this torrent, as far as is known.' : torrent?.text;
+  return `Still opening the source, for ${secondsInWords(step?.ms ?? 0)} now. ${words ?? stepNames[step?.step ?? 'source']}`;
 }
 
 function sourceExplained(session: Session): Explanation['source'] {

@@ -160,8 +160,8 @@ describe('explain tells the truth', { timeout: 180_000 }, () => {
     const id = await server.create({ source: `magnet:?xt=urn:btih:${hash}&dn=Nothing` });
     const told = await until(server, id, ({ torrent }) => torrent?.health === 'dead');
     assert.deepEqual([told.verdict, told.status, told.torrent?.peers], ['opening', 'metadata', 0]);
-    assert.match(told.headline, /^The source is being opened, .* Nobody has this torrent/);
-    assert.match(texts(told), /Nobody has this torrent, as far as is known.*no tracker is named/);
+    assert.match(told.headline, /^Still opening the source, for .* now\. Nobody has this torrent/);
+    assert.match(texts(told), /^Nobody who has this torrent was found.*no tracker is named/);
     assert.deepEqual(
       told.startup.steps.map(({ step }) => step),
       ['source'],
