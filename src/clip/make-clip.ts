@@ -12,6 +12,7 @@ import type { Presentation } from '../presentation/presentation.ts';
 import { AudioQueue } from './audio-queue.ts';
 import { type ClipAudio, clipAudio } from './clip-audio.ts';
 import { type ClipVideo, encodedVideo, SpliceConflict, smartVideo, type VideoMaterial } from './clip-video.ts';
+import { bytesOf } from './source-packets.ts';
 
 /** Pictures whose time is so little before a bound count as at it: containers round times to milliseconds. Seconds. */
 const ROUNDING = 0.001;
@@ -49,6 +50,8 @@ export async function makeClip(order: ClipOrder, signal: AbortSignal): Promise<C
   const { info } = presentation;
   const video = info.tracks.find(({ id }) => id === info.videoTrackId);
   const audio = audioTrack(order);
+  const bytes = bytesOf(presentation.material, { from: order.start, to: order.end });
+  using _confined = bytes && presentation.material.confine(bytes.start, bytes.end);
   const material = video && videoMaterial(order, video);
   const smart = material && (await smartVideo(material, signal));
   try {

@@ -20,6 +20,22 @@ export interface Stretch {
   readonly to: number;
 }
 
+/** The bytes that a stretch needs, start inclusive, end exclusive, a group of pictures more at either end; undefined where the source has no index. */
+export function bytesOf(
+  { opened, index }: Pick<TrackSource, 'opened' | 'index'>,
+  { from, to }: Stretch,
+): { readonly start: number; readonly end: number } | undefined {
+  if (index === undefined) return undefined;
+  const { times, positions } = index;
+  const { startTime } = opened.info;
+  const first = times.findLastIndex((time) => time <= from + startTime);
+  const behind = times.findIndex((time) => time >= to + startTime);
+  return {
+    start: positions[first - 1] ?? 0,
+    end: (behind < 0 ? undefined : positions[behind + 1]) ?? Number.POSITIVE_INFINITY,
+  };
+}
+
 type Batches = AsyncGenerator<PacketBatch, void>;
 
 /**

@@ -82,6 +82,8 @@ export class Presentation implements AsyncDisposable {
     readonly index: KeyframeIndex | undefined;
     /** Where only FFmpeg reads the source. */
     readonly direct: Direct | undefined;
+    /** As the source's, which may have none. */
+    readonly confine: (start: number, end: number) => Disposable | undefined;
   };
   /** For messages. */
   readonly label: string;
@@ -117,7 +119,7 @@ export class Presentation implements AsyncDisposable {
     this.latency = source.latency;
     this.journal = parts.journal;
     this.traffic = source.traffic;
-    this.material = { opened, index, direct: parts.direct };
+    this.material = { opened, index, direct: parts.direct, confine: (start, end) => source.confine?.(start, end) };
     this.info = opened.info;
     this.timeline = opened.timeline;
     this.renditions = renditions;

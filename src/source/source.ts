@@ -79,6 +79,10 @@ export interface Source extends AsyncDisposable {
   boundaryAfter?(offset: number): number;
   /** Tells how fast the content plays, so that enough of it is fetched ahead. */
   expectRate?(bytesPerSecond: number): void;
+  /**
+   * Says that who begins to read between `start` (inclusive) and `end` (exclusive) wants nothing behind `end`, until the result is disposed of: nothing more is fetched ahead.
+   */
+  confine?(start: number, end: number): Disposable;
   /** Hands a result of `read` back for reuse, once nothing refers to it. Optional for the caller, harmless for foreign arrays. */
   recycle(bytes: Uint8Array): void;
 }

@@ -2,7 +2,8 @@
  * What one source's readers will want next. A source may be read at several places at once (viewers of one film, a picture and its sound far apart, FFmpeg ahead of both);
  * each place is a playhead, known by where reads end. Positions are bytes of the file. Pure, but for the clock that it is given.
  *
- * Invariant: `#heads` is ordered by last use, the newest last; each has a number of its own as long as it lives.
+ * Invariant: `#heads` is ordered by last use, the newest last; each has a number of its own as long as it lives. A playhead is confined while all reads that belong to it
+ * began in one range of `#confinements`.
  */
 import type { ByteRange } from './protocol.ts';
 
@@ -13,6 +14,8 @@ export interface Playhead {
   /** Bytes to have ahead: small at first, doubled as reads follow each other, so that a look at an index fetches little. */
   window: number;
   lastUsed: number;
+  /** Who reads there wants nothing beyond the end of this. */
+  confinement: ByteRange | undefined;
 }
 
 export interface PlayheadLimits {
@@ -36,6 +39,7 @@ let lastId = 0;
 
 export class Playheads {
   readonly #heads: Playhead[] = [];
+  readonly #confinements = new Set<ByteRange>();
   readonly #now: () => number;
 
   constructor(now: () => number = () => performance.now()) {
@@ -46,12 +50,28 @@ export class Playheads {
     return this.#heads;
   }
 
+  /**
+   * Says that who begins to read in this range wants nothing beyond its end: playheads that appear there look no further, and go when the result is disposed of.
+   * One that somebody else reads too is not confined.
+   */
+  confine(range: ByteRange): Disposable {
+    this.#confinements.add(range);
+    return {
+      [Symbol.dispose]: () => {
+        this.#confinements.delete(range);
+        for (const head of this.#heads.filter(({ confinement }) => confinement === range)) this.#remove(head);
+      },
+    };
+  }
+
   /** A read begins. */
   read({ start, end }: ByteRange, limits: PlayheadLimits): Playhead {
     const near = this.#heads.findLast(
       ({ position, window }) => start >= position - Math.max(BACK, end - start) && start <= position + window,
     );
-    const head = near ?? { id: ++lastId, position: end, window: 0, lastUsed: 0 };
+    const confinement = this.#confinements.values().find((range) => start >= range.start && start < range.end);
+    const head = near ?? { id: ++lastId, position: end, window: 0, lastUsed: 0, confinement };
+    if (head.confinement !== confinement) head.confinement = undefined;
     const isAhead = end > head.position;
     const length = end - start;
     head.window = Math.min(

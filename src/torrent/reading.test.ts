@@ -147,3 +147,26 @@ test('bytes are read across chunk files; a file that is about to be deleted is c
     await rm(folder, { recursive: true });
   }
 });
+
+test('a confined playhead wants nothing beyond, goes with its confinement, and is anybody’s once somebody else reads there', () => {
+  const heads = new Playheads(() => 0);
+  const limits = { most: 32 * MB, viewers: 2 };
+  const range = { start: 100 * MB, end: 110 * MB };
+  const confinement = heads.confine(range);
+  const clip = heads.read({ start: 101 * MB, end: 102 * MB }, limits);
+  assert.equal(clip.confinement, range);
+  assert.equal(heads.read({ start: 102 * MB, end: 103 * MB }, limits), clip);
+  const viewer = heads.read({ start: 300 * MB, end: 301 * MB }, limits);
+  assert.equal(viewer.confinement, undefined);
+  confinement[Symbol.dispose]();
+  assert.deepEqual(heads.all, [viewer]);
+  // Where a viewer reads already, or comes to read, nothing is confined.
+  const second = heads.confine({ start: 300 * MB, end: 310 * MB });
+  assert.equal(heads.read({ start: 301 * MB, end: 302 * MB }, limits).confinement, undefined);
+  const third = heads.confine({ start: 500 * MB, end: 510 * MB });
+  const shared = heads.read({ start: 509 * MB, end: 511 * MB }, limits);
+  assert.equal(heads.read({ start: 510 * MB, end: 512 * MB }, limits).confinement, undefined);
+  second[Symbol.dispose]();
+  third[Symbol.dispose]();
+  assert.ok(heads.all.includes(viewer) && heads.all.includes(shared));
+});

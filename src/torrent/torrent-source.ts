@@ -133,6 +133,16 @@ export class TorrentSource implements Source {
     this.#changed();
   }
 
+  confine(start: number, end: number): Disposable {
+    const confinement = this.#playheads.confine({ start, end });
+    return {
+      [Symbol.dispose]: () => {
+        confinement[Symbol.dispose]();
+        this.#changed();
+      },
+    };
+  }
+
   /** Bytes per second at which the content plays; 0 while unknown. */
   get rate(): number {
     return this.#rate;
@@ -156,7 +166,7 @@ export class TorrentSource implements Source {
     return [...heads, ...stray].map((head) => {
       const { offset, length } = this.file;
       const start = Math.min(offset + head.position, offset + length);
-      const end = Math.min(offset + length, start + head.window);
+      const end = Math.min(offset + (head.confinement?.end ?? length), offset + length, start + head.window);
       return {
         reader: head.id,
         waiting: [...this.#waits].filter((wait) => wait.head === head).map(({ range }) => range),
