@@ -41,6 +41,8 @@ export class ClipCard {
   #marks = /** @type {{ start: number, end: number } | undefined} */ (undefined);
   #job = /** @type {Clip | undefined} */ (undefined);
   #asking = false;
+  /** Why the server would not. */
+  #refusal = '';
   /** What was told of clips before the answer told which one is this. */
   #early = /** @type {Map<string, Clip>} */ (new Map());
   #stop = /** @type {(() => void) | undefined} */ (undefined);
@@ -109,6 +111,7 @@ export class ClipCard {
     this.close();
     this.#marks = undefined;
     this.#job = undefined;
+    this.#refusal = '';
     this.#name.value = '';
     this.#unlisten();
     this.#drawMarks();
@@ -127,6 +130,7 @@ export class ClipCard {
     else this.#marks = { start: at > start + SHORTEST ? start : Math.max(0, at - USUAL), end: Math.max(at, SHORTEST) };
     // What was made is another clip than the one that is being marked.
     if (!isUnderWay(this.#job)) this.#job = undefined;
+    this.#refusal = '';
     if (this.isOpen) this.#draw();
     else this.open();
     this.#player.tell(`Clip ${which === 'start' ? 'from' : 'to'} ${exact(at)}`);
@@ -149,6 +153,7 @@ export class ClipCard {
     if (session === undefined || marks === undefined || this.#asking || isUnderWay(this.#job)) return;
     this.#asking = true;
     this.#early.clear();
+    this.#refusal = '';
     this.#job = undefined;
     this.#draw();
     try {
@@ -192,9 +197,8 @@ export class ClipCard {
   /** @param {unknown} error */
   #fail(error) {
     this.#job = undefined;
+    this.#refusal = error instanceof ApiError ? error.message : String(error);
     this.#draw();
-    this.#message.textContent = error instanceof ApiError ? error.message : String(error);
-    this.#root.classList.add('failed');
   }
 
   #draw() {
@@ -202,7 +206,7 @@ export class ClipCard {
     const job = this.#job;
     const busy = this.#asking || isUnderWay(job);
     const share = Math.round((job?.progress ?? 0) * 100);
-    this.#root.classList.toggle('failed', job?.state === 'failed');
+    this.#root.classList.toggle('failed', job?.state === 'failed' || this.#refusal !== '');
     this.#go.hidden = busy;
     this.#cancel.hidden = !isUnderWay(job);
     this.#bar.hidden = !busy;
@@ -210,7 +214,7 @@ export class ClipCard {
     this.#bar.style.setProperty('--share', `${share}%`);
     this.#name.disabled = busy;
     this.#result.hidden = job?.state !== 'done';
-    this.#message.textContent = messageOf(job, this.#asking, share);
+    this.#message.textContent = this.#refusal || messageOf(job, this.#asking, share);
     const path = job?.outputPath ?? '';
     byId('clip-path', HTMLElement).textContent = path;
     this.#play.href = `/#source=${encodeURIComponent(path)}`;
