@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -72,7 +73,7 @@ describe('clips as jobs', () => {
     rmSync(root, { recursive: true, force: true });
   });
 
-  const files = (): string[] => readdirSync(directory);
+  const files = (): string[] => (existsSync(directory) ? readdirSync(directory) : []);
 
   /** A clip that is being encoded. */
   async function running(own = server): Promise<{ session: string; clip: ClipAnswer }> {
@@ -114,6 +115,16 @@ describe('clips as jobs', () => {
     assert.deepEqual(files(), before);
     assert.deepEqual(children('libx264'), []);
     assert.equal((await server.get(`/clips/${clip.id}`)).status, 404);
+  });
+
+  test('a clip whose FFmpeg dies fails, and leaves nothing', async () => {
+    const before = files();
+    const { clip } = await running();
+    for (const pid of children('libx264')) process.kill(pid, 'SIGKILL');
+    const failed = await until(server, clip.id, ({ state }) => state === 'failed');
+    assert.equal(failed.errorCode, 'transcode-failed');
+    assert.deepEqual(files(), before);
+    assert.deepEqual(children('libx264'), []);
   });
 
   test('a clip ends with its session', async () => {
