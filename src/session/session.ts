@@ -204,7 +204,7 @@ export class Session implements AsyncDisposable {
   }
 
   async #begin(): Promise<Lease<Presentation>> {
-    this.startup.retried();
+    this.startup.opening();
     try {
       const lease = await this.#openers.presentation(this.#owner.signal, () => this.startup.sourceOpened());
       this.#presentation = await lease.value;

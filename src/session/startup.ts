@@ -34,9 +34,10 @@ export class Startup {
     this.#failed = performance.now();
   }
 
-  /** It could after all, or is tried again. */
-  retried(): void {
+  /** It is being opened, perhaps once more. */
+  opening(): void {
     this.#failed = undefined;
+    this.#source = undefined;
   }
 
   segmentAsked(): void {
