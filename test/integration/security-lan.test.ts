@@ -134,6 +134,10 @@ describe('from another host', { skip: whyNoLan() ?? false }, () => {
     const bare = await one.ask(`/sessions/${id}/stream.m3u8`, { headers: { 'x-raffi-cast-token': token } });
     assert.equal(bare.status, 200);
     assert.doesNotMatch(text(bare), /cast_token/, 'a header stays a header');
+    for (const path of [`/sessions/${id}/explain`, '/events', '/clips']) {
+      const refused = await one.ask(path, { headers: { 'x-raffi-cast-token': token } });
+      assert.equal(refused.status, 403, path);
+    }
   });
 
   /** Fetches every URI below a multivariant playlist from the other host; each is what this host gets. */
