@@ -302,7 +302,7 @@ describe('torrents', { timeout: 240_000 }, () => {
           ([kind, data]) => kind === name && (data.id ?? data.infoHash) === (name === 'session' ? id : film.infoHash),
         )
         .map(([, data]) => data[key] ?? '');
-    assert.deepEqual([...new Set(of('session', 'status'))], ['metadata', 'ready', 'streaming', 'closed']);
+    assert.deepEqual([...new Set(of('session', 'status'))], ['metadata', 'probing', 'ready', 'streaming', 'closed']);
     assert.equal(of('torrent', 'stage')[0], 'metadata');
     assert.equal(of('torrent', 'stage').at(-1), 'missing');
   });
