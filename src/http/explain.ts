@@ -133,7 +133,7 @@ function transferFindings(presentation: Presentation | undefined): Finding[] {
   const { interruptions = 0, lastInterruption = '', requests = 0 } = presentation?.traffic ?? {};
   if (interruptions === 0) return [];
   const often = interruptions === 1 ? 'once' : `${interruptions} times`;
-  const text = `The origin failed ${often} in ${requests} requests, and each time the transfer was taken up where it stood. The last time: ${lastInterruption}`;
+  const text = `The origin failed ${often} in ${requests} requests, and was asked again from where it stood. The last time: ${lastInterruption}`;
   return [{ level: 'warning', text }];
 }
 
