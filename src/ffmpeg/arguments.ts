@@ -2,10 +2,11 @@
  * FFmpeg's command lines. Everything comes in by stdin, already cut and packaged by us, or, where only FFmpeg reads the container, from our loopback
  * reader; and goes out by stdout.
  */
+import type { TimeLine } from '../lib/even-times.ts';
 import { type BurnInJob, burnInFilter, burnInOptions } from './burn-in.ts';
 import { loopbackInput } from './loopback-input.ts';
 import type { PicturePlan } from './picture.ts';
-import { AUDIO_RATE, levelFilters, type Mix, mixOptions } from './sound.ts';
+import { AUDIO_RATE, levelFilters, type Mix, mixOptions, STRETCHED, steadyFilters } from './sound.ts';
 import type { EncodedVideo, VideoEncoder } from './video-encoders.ts';
 
 /** Times are moved this much ahead before FFmpeg compares frames with them, seconds: clocks are rounded, frames are further apart. */
@@ -25,6 +26,8 @@ export interface DirectInput {
   readonly end: number;
   /** Seconds for which silence may stand in for sound that ends too early. */
   readonly slack: number;
+  /** The line on which the packets of sound lie, on the presentation's clock, where each of them gives one frame. */
+  readonly line?: TimeLine;
 }
 
 export interface VideoJob extends EncodedVideo {
@@ -137,10 +140,14 @@ export function videoArguments(job: VideoJob): string[] {
 export function audioArguments({ direct, firstSample, mix, gain, bitRate }: AudioJob): string[] {
   // `first_pts` counts samples of the input's rate, so the rate is changed before.
   const resample = `aresample=${AUDIO_RATE}:${mixOptions(mix)},aresample=async=1:first_pts=${firstSample}`;
-  const filters = [resample, ...(direct ? [silenceBehind(direct)] : []), ...levelFilters(mix, gain)];
+  const from = firstSample / AUDIO_RATE;
+  const line = direct?.line;
+  const steady = steadyFilters(from, line && { line, isFirst: direct?.seek === undefined });
+  const stretched = line ? ['-itsscale', String(STRETCHED)] : [];
+  const filters = [...steady, resample, ...(direct ? [silenceBehind(direct)] : []), ...levelFilters(mix, gain)];
   return [
     ...QUIET,
-    ...(direct ? directInput(direct) : feedInput()),
+    ...(direct ? directInput(direct, stretched) : feedInput()),
     ...['-map', direct ? `0:${direct.stream}` : '0:a:0', '-af', filters.join(',')],
     ...['-c:a', 'aac', '-b:a', String(bitRate), '-f', 'adts', 'pipe:1'],
   ];

@@ -1,10 +1,11 @@
 /** ffprobe as the last resort: what is in a container that no reader of ours knows (AVI, WMV, FLV, RealMedia, MPEG-PS, ...) or can make sense of. */
 import { AppError } from '../errors.ts';
+import type { TimeLine } from '../lib/even-times.ts';
 import type { MediaInfo } from '../media/types.ts';
 import type { LoopbackReader } from './loopback.ts';
 import { loopbackInput } from './loopback-input.ts';
 import { decodeDelays, toMediaInfo } from './probe-answer.ts';
-import { type PacketTimes, withMeasuredEnds } from './probe-ends.ts';
+import { type PacketTimes, timeLines, withMeasuredEnds } from './probe-ends.ts';
 import { runProcess } from './process.ts';
 
 /** Longest that ffprobe may take unless told otherwise, milliseconds: for the description, and for the end. */
@@ -12,6 +13,8 @@ const TIMEOUT_MS = 8_000;
 const END_TIMEOUT_MS = 3_000;
 /** An answer with thousands of chapters is below 4 MB, the packets of an hour are below 8. */
 const ANSWER_LIMIT = 8 * 1024 * 1024;
+/** How the first packets' times are rounded shows in so much of the source, seconds from its beginning. */
+const HEAD_SECONDS = 3;
 /** The end is looked for in so much of the source, seconds before where the container says that it is. */
 const TAIL_SECONDS = 10;
 
@@ -33,6 +36,8 @@ export interface Probed {
   readonly endIsMeasured: boolean;
   /** Seconds by which FFmpeg shows the pictures of a stream too late, by its index. */
   readonly delays: ReadonlyMap<number, number>;
+  /** The lines on which the packets of sound lie, on the source's clock, where they do, by its index. */
+  readonly lines: ReadonlyMap<number, TimeLine>;
 }
 
 /**
@@ -77,17 +82,17 @@ async function measured(options: ProbeOptions, info: MediaInfo): Promise<Omit<Pr
     const times = await packetTimes(options, from);
     if (times === undefined) break; // reading more would take longer still
     const found = withMeasuredEnds(info, times);
-    if (found) return { info: found, endIsMeasured: true };
+    if (found) return { info: found, endIsMeasured: true, lines: timeLines(info, times) };
   }
-  return { info, endIsMeasured: false };
+  return { info, endIsMeasured: false, lines: new Map() };
 }
 
 /**
- * The times of the packets from `from` (seconds, on the source's clock) to the end; none when ffprobe cannot get there, undefined when it gets to no end in
+ * The times of the first packets, and those from `from` (seconds, on the source's clock) to the end; none when ffprobe cannot get there, undefined when it gets to no end in
  * the time.
  */
 async function packetTimes(options: ProbeOptions, from: number | undefined): Promise<PacketTimes | undefined> {
-  const interval = from === undefined ? [] : ['-read_intervals', `${from.toFixed(3)}%`];
+  const interval = from === undefined ? [] : ['-read_intervals', `%+${HEAD_SECONDS},${from.toFixed(3)}%`];
   const shown = ['-show_entries', 'packet=stream_index,pts_time,dts_time,duration_time', '-print_format', 'csv=p=0'];
   const result = await ask(options, [...interval, ...shown], END_TIMEOUT_MS);
   if (result.outcome !== 'exited') return undefined;

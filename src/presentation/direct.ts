@@ -12,6 +12,7 @@ import type { Loan, LoopbackReader } from '../ffmpeg/loopback.ts';
 import { type TranscodeOptions, transcode } from '../ffmpeg/transcoder.ts';
 import { TRANSCODED_TARGET } from '../hls/ladder.ts';
 import type { TimelineSegment } from '../hls/timeline.ts';
+import type { TimeLine } from '../lib/even-times.ts';
 import type { CopiedTrack } from '../media/fmp4/init-segment.ts';
 import type { MediaInfo, Packet, Track } from '../media/types.ts';
 import { repackaged, samplesOf } from './encoded-fragment.ts';
@@ -23,6 +24,8 @@ export interface Direct {
   readonly endIsMeasured: boolean;
   /** Seconds by which FFmpeg shows the pictures of a track too late, by its id. */
   readonly delays: ReadonlyMap<number, number>;
+  /** The lines on which the packets of sound lie, on the source's clock, where they do, by the track's id. */
+  readonly lines: ReadonlyMap<number, TimeLine>;
 }
 
 /** Seconds before the first wanted picture at which FFmpeg begins to read, tried one after the other. */
@@ -42,18 +45,24 @@ export const MOST_BOUNDARIES = 5_000;
 /** A last picture may be shown a little later than its packet's time says. Seconds. */
 const OVERTIME = 0.5;
 
+/** Codecs of which each packet gives one frame: all frames have times then. */
+const ONE_FRAME: ReadonlySet<string> = new Set(['aac', 'mp3', 'mp2', 'wmav1', 'wmav2', 'ac3']);
+
 /** FFmpeg's input for one track. @param span what is wanted, seconds, presentation. */
 export function directInput(
   direct: Direct,
   loan: Loan,
   { info, track, span }: { info: MediaInfo; track: Track; span: { readonly seek: number; readonly end: number } },
 ): DirectInput {
+  const line = ONE_FRAME.has(track.codec) ? direct.lines.get(track.id) : undefined;
+  const startTime = info.startTime + (direct.delays.get(track.id) ?? 0);
   const hasPicture = track.type === 'audio' && info.videoTrackId !== undefined;
   return {
     url: loan.url,
     stream: track.id,
     seek: span.seek > 0 ? span.seek + info.startTime : undefined,
-    startTime: info.startTime + (direct.delays.get(track.id) ?? 0),
+    startTime,
+    ...(line && { line: { ...line, origin: line.origin - startTime } }),
     end: span.end,
     // Sound that ends before the picture does is silence.
     slack: hasPicture ? Number.POSITIVE_INFINITY : slackOf(direct, info),

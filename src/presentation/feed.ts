@@ -1,5 +1,6 @@
 import { FEED_LEAD } from '../ffmpeg/arguments.ts';
 import { segmentAt, type TimelineSegment } from '../hls/timeline.ts';
+import { timeLine } from '../lib/even-times.ts';
 import { unreferencedTest } from '../media/codecs/unreferenced.ts';
 import { feedCluster, feedHeader } from '../media/feed/feed.ts';
 import type { Cut, KeyframeIndex, Packet, PacketBatch, Track } from '../media/types.ts';
@@ -200,6 +201,17 @@ export async function* audioPackets(
   }
 }
 
+/** Sound is placed by its first packet where nothing precedes that: so it gets the time that the packets behind it tell. */
+function steadied(packets: readonly Packet[], { audio }: Track): readonly Packet[] {
+  const [first, ...others] = packets;
+  if (first === undefined) return packets;
+  const line = timeLine(
+    packets.map(({ pts }) => pts),
+    audio?.sampleRate ?? 0,
+  );
+  return [{ ...first, pts: line?.origin ?? first.pts }, ...others];
+}
+
 /** Audio is read by the source's segments, so that a remote source serves it from what the video's reads brought. */
 async function* audioBatches(
   source: Opened,
@@ -213,6 +225,6 @@ async function* audioBatches(
   for (; n < timeline.segments.length; n++) {
     const batch = await reader.read(track.id, cutOf(source, n), signal);
     const packets = batch.packets.filter(({ pts, duration }) => pts + duration > from);
-    yield holding(batch, packets);
+    yield holding(batch, n === 0 ? steadied(packets, track) : packets);
   }
 }

@@ -36,7 +36,8 @@ export function readerOpener(capabilities: Promise<Capabilities>): OpenReader {
     // What has no end that could be found has, as a rule, no beginning either: something in it looked like media.
     if (probed === undefined || !(probed.info.duration > 0)) throw failure;
     const info = withReason(probed.info, failure);
-    const direct: Direct = { loopback, endIsMeasured: probed.endIsMeasured, delays: probed.delays };
+    const { endIsMeasured, delays, lines } = probed;
+    const direct: Direct = { loopback, endIsMeasured, delays, lines };
     const owned = resources.move();
     return {
       reader: describedOnly(info, source),

@@ -5,7 +5,7 @@ import type { BurnInJob } from '../ffmpeg/burn-in.ts';
 import { fragments } from '../ffmpeg/fragments.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
 import type { PicturePlan } from '../ffmpeg/picture.ts';
-import { AUDIO_RATE, type Mix, soundInWords } from '../ffmpeg/sound.ts';
+import { AUDIO_RATE, type Mix, SOUND_BEFORE, soundInWords } from '../ffmpeg/sound.ts';
 import { transcode } from '../ffmpeg/transcoder.ts';
 import type { VideoEncoder } from '../ffmpeg/video-encoders.ts';
 import type { Timeline, TimelineSegment } from '../hls/timeline.ts';
@@ -44,8 +44,6 @@ export interface Workshop {
   readonly stallMs: number;
 }
 
-/** Packets of the source before the first one that is kept, so that its decoder has settled, seconds. */
-const AUDIO_PREROLL_SECONDS = 0.2;
 /** AAC frames before the first one that is kept: the encoder's priming, and what its window and bit reservoir need. */
 const AUDIO_PREROLL_FRAMES = 5;
 /** FFmpeg that is told to end would first encode what it has looked ahead at, for nobody: it gets this long, milliseconds. */
@@ -393,7 +391,7 @@ export class TranscodedAudio extends TranscodedRendition {
     const encodedFrom = Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1);
     const seconds = (encodedFrom * FRAME) / AUDIO_RATE;
     using loan = direct?.loopback.lend();
-    const input = loan ?? audioFeed(source, this.track, seconds - AUDIO_PREROLL_SECONDS, signal);
+    const input = loan ?? audioFeed(source, this.track, seconds - SOUND_BEFORE, signal);
     const where = { info: source.info, track: this.track, span: audioSpan(seconds) };
     const args = audioArguments({
       ...(direct && loan ? { direct: directInput(direct, loan, where) } : {}),
