@@ -138,8 +138,9 @@ export function videoArguments(job: VideoJob): string[] {
 
 /** AAC-LC as ADTS, starting exactly at `firstSample`: what comes earlier is trimmed, what is missing is silence. */
 export function audioArguments({ direct, firstSample, mix, gain, bitRate }: AudioJob): string[] {
-  // `first_pts` counts samples of the input's rate, so the rate is changed before.
-  const resample = `aresample=${AUDIO_RATE}:${mixOptions(mix)},aresample=async=1:first_pts=${firstSample}`;
+  // `first_pts` counts samples of the input's rate, so the rate is changed before. Without `min_comp` up to a millisecond would be neither filled nor cut off.
+  const fill = `aresample=async=1:min_comp=0.00001:first_pts=${firstSample}`;
+  const resample = `aresample=${AUDIO_RATE}:${mixOptions(mix)},${fill}`;
   const from = firstSample / AUDIO_RATE;
   const line = direct?.line;
   const steady = steadyFilters(from, line && { line, isFirst: direct?.seek === undefined });

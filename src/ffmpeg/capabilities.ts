@@ -53,7 +53,7 @@ const NEEDED: Readonly<Record<'video' | 'audio', Partial<Readonly<Record<List, r
     muxers: ['mp4'],
     demuxers: ['mp4', 'matroska'],
   },
-  audio: { encoders: ['aac'], filters: ['aresample', 'alimiter'], muxers: ['adts'] },
+  audio: { encoders: ['aac'], filters: ['aresample', 'alimiter', 'asetpts', 'atrim'], muxers: ['adts'] },
 };
 
 /** `subtitles` is there only where FFmpeg was built with libass. */
