@@ -11,7 +11,7 @@ import { type CopiedTrack, isCopied } from '../media/fmp4/init-segment.ts';
 import type { Packet } from '../media/types.ts';
 import { audioSpan, directInput } from '../presentation/direct.ts';
 import { clusters } from '../presentation/feed.ts';
-import { aacTrack } from '../presentation/transcoded.ts';
+import { aacTrack } from '../presentation/transcoded-audio.ts';
 import { isReadable } from '../presentation/transcoding.ts';
 import { audioBatches, type Stretch, type TrackSource } from './source-packets.ts';
 

@@ -12,6 +12,9 @@ import type { EncodedVideo, VideoEncoder } from './video-encoders.ts';
 /** Times are moved this much ahead before FFmpeg compares frames with them, seconds: clocks are rounded, frames are further apart. */
 const EARLY = 0.002;
 
+/** FFmpeg gets the boundaries in one argument, which Linux lets be 128 KiB long: so many go to one process. */
+export const MOST_BOUNDARIES = 5_000;
+
 /** A source whose container FFmpeg reads itself, from our loopback reader. */
 export interface DirectInput {
   /** Of the loan. */

@@ -5,7 +5,7 @@ import { isTextCodec } from '../media/subtitles/cue.ts';
 import type { Track } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
 import { type BurnIn, PictureBurnIn, TextBurnIn, TextFiles } from './burn-in.ts';
-import type { TranscodedVideo } from './transcoded.ts';
+import type { TranscodedVideo } from './transcoded-video.ts';
 import { burntInLadder, type Material, type Transcoding, transcodableVideo } from './transcoding.ts';
 
 /**

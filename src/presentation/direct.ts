@@ -6,7 +6,7 @@
  * back. A segment of the grid in which there is no picture shows the next one, and behind the last one that; so every segment has something to show.
  */
 import { AppError } from '../errors.ts';
-import type { DirectInput } from '../ffmpeg/arguments.ts';
+import { type DirectInput, MOST_BOUNDARIES } from '../ffmpeg/arguments.ts';
 import { type Fragment, fragments } from '../ffmpeg/fragments.ts';
 import type { Loan, LoopbackReader } from '../ffmpeg/loopback.ts';
 import { type TranscodeOptions, transcode } from '../ffmpeg/transcoder.ts';
@@ -40,8 +40,6 @@ const PLAUSIBLE_RATE = { least: 5, most: 121 };
 const SLACK = { measured: 2.5, guessed: 5, guessedPart: 0.1 };
 /** Where the picture that stands still behind the end is looked for, segments before. */
 const LAST_PICTURE = [2, 15];
-/** FFmpeg gets the boundaries in one argument, which Linux lets be 128 KiB long: so many go to one process. */
-export const MOST_BOUNDARIES = 5_000;
 /** A last picture may be shown a little later than its packet's time says. Seconds. */
 const OVERTIME = 0.5;
 

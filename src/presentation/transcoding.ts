@@ -14,7 +14,9 @@ import type { Journal, RunChange } from './journal.ts';
 import { uprightSize } from './rendition.ts';
 import type { RunPool } from './run-pool.ts';
 import type { SegmentStore } from './segment-store.ts';
-import { TranscodedAudio, TranscodedVideo, type VideoQuality, type Workshop } from './transcoded.ts';
+import type { Workshop } from './transcoded.ts';
+import { TranscodedAudio } from './transcoded-audio.ts';
+import { TranscodedVideo, type VideoQuality } from './transcoded-video.ts';
 
 /** A source to be transcoded. */
 export interface Material {

@@ -1,0 +1,126 @@
+import { adtsFrames } from '../ffmpeg/adts-frames.ts';
+import { audioArguments } from '../ffmpeg/arguments.ts';
+import { AUDIO_RATE, type Mix, SOUND_BEFORE, soundInWords } from '../ffmpeg/sound.ts';
+import { transcode } from '../ffmpeg/transcoder.ts';
+import type { TimelineSegment } from '../hls/timeline.ts';
+import { waitFor } from '../lib/abort.ts';
+import { describeCodec } from '../media/codecs/codecs.ts';
+import { type CopiedTrack, initSegment } from '../media/fmp4/init-segment.ts';
+import { mediaSegment } from '../media/fmp4/media-segment.ts';
+import type { Packet, Track } from '../media/types.ts';
+import { audioSpan, directInput } from './direct.ts';
+import { audioFeed } from './feed.ts';
+import { LoudnessMeter } from './loudness.ts';
+import { GRACE_MS, TranscodedRendition, type Workshop } from './transcoded.ts';
+
+/** AAC frames before the first one that is kept: the encoder's priming, and what its window and bit reservoir need. */
+const AUDIO_PREROLL_FRAMES = 5;
+const FRAME = 1024;
+
+export interface AudioQuality {
+  /** 1, 2 or 6. */
+  readonly channels: number;
+  /** LUFS that the track's loudness is brought to, by a constant gain (docs/decisions/0012); absent: left as it is. */
+  readonly loudness?: number;
+}
+
+/** AAC-LC of one audio track. FFmpeg gives frames; segments are packaged here, on the absolute grid of 1,024 samples. */
+export class TranscodedAudio extends TranscodedRendition {
+  readonly contentType = 'audio/mp4';
+  protected readonly reach = 6;
+  readonly channels: number;
+  readonly maxBitRate: number;
+  readonly surround: boolean;
+  readonly levelled: boolean;
+  readonly processing: readonly string[];
+  readonly #mix: Mix;
+  readonly #out: CopiedTrack;
+  readonly #meter: LoudnessMeter | undefined;
+
+  constructor(name: string, track: Track, { channels, loudness: target }: AudioQuality, shop: Workshop) {
+    super(name, track, shop);
+    const { source, ffmpeg } = shop;
+    const mix = { from: track.audio?.channels ?? 0, to: channels };
+    this.channels = channels;
+    this.maxBitRate = channels > 2 ? 384_000 : 160_000;
+    this.surround = channels > 2;
+    this.levelled = target !== undefined;
+    this.processing = soundInWords(mix, track.audio?.sampleRate ?? 0, target);
+    this.#mix = mix;
+    this.#out = aacTrack(track, channels);
+    this.#meter = target === undefined ? undefined : new LoudnessMeter({ source, track, mix, ffmpeg, target });
+  }
+
+  override async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([super[Symbol.asyncDispose](), this.#meter?.[Symbol.asyncDispose]()]);
+  }
+
+  get codec(): string {
+    return this.#out.config.codecString;
+  }
+
+  async init(): Promise<Uint8Array> {
+    return initSegment(this.#out);
+  }
+
+  protected async *make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    const { source, ffmpeg, stallMs, direct } = this.shop;
+    const firstFrame = frameAt((this.segments[first] as TimelineSegment).start);
+    const encodedFrom = Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1);
+    const seconds = (encodedFrom * FRAME) / AUDIO_RATE;
+    using loan = direct?.loopback.lend();
+    const input = loan ?? audioFeed(source, this.track, seconds - SOUND_BEFORE, signal);
+    const where = { info: source.info, track: this.track, span: audioSpan(seconds) };
+    const args = audioArguments({
+      ...(direct && loan ? { direct: directInput(direct, loan, where) } : {}),
+      firstSample: encodedFrom * FRAME,
+      mix: this.#mix,
+      gain: this.#meter && (await waitFor(this.#meter.gain(), signal)),
+      bitRate: this.maxBitRate,
+    });
+    // The first frame that the encoder gives is its priming: it holds the 1,024 samples before the first.
+    let frame = encodedFrom - 1;
+    let n = first;
+    let packets: Packet[] = [];
+    for await (const data of adtsFrames(transcode({ ffmpeg, args, input, signal, stallMs, graceMs: GRACE_MS }))) {
+      const end = this.#endFrame(n);
+      if (frame >= end) {
+        yield this.#package(n, packets);
+        packets = [];
+        n += 1;
+        if (n === this.segments.length) return;
+      }
+      if (frame >= firstFrame)
+        packets.push({ data, pts: (frame * FRAME) / AUDIO_RATE, duration: FRAME / AUDIO_RATE, key: true });
+      frame += 1;
+    }
+    if (packets.length > 0) yield this.#package(n++, packets);
+    this.assertWhole(n);
+  }
+
+  /** The first frame after segment `n`. */
+  #endFrame(n: number): number {
+    const next = this.segments[n + 1];
+    if (next !== undefined) return frameAt(next.start);
+    const last = this.segments[n] as TimelineSegment;
+    return frameAt(last.start + last.duration) + 1;
+  }
+
+  #package(n: number, packets: readonly Packet[]): Uint8Array {
+    const input = { track: this.#out, packets, startTime: 0, sequenceNumber: n + 1 };
+    return mediaSegment(input, (length) => new Uint8Array(length));
+  }
+}
+
+/** The first frame of the absolute grid that starts at or after `time`, presentation seconds. */
+function frameAt(time: number): number {
+  return Math.ceil((time * AUDIO_RATE) / FRAME - 1e-6);
+}
+
+/** AudioSpecificConfig (ISO/IEC 14496-3, 1.6.2.1) of AAC-LC at 48 kHz: object type 2, frequency index 3, channels. */
+export function aacTrack(track: Track, channels: number): CopiedTrack {
+  const privateData = Uint8Array.of((2 << 3) | (3 >> 1), ((3 & 1) << 7) | (channels << 3));
+  const described = describeCodec({ codec: 'aac', privateData });
+  if (!('config' in described)) throw new Error(described.notCopied);
+  return { ...track, codec: 'aac', config: described.config };
+}
