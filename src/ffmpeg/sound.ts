@@ -32,8 +32,10 @@ export function mixOptions({ from, to }: Mix): string {
  */
 export const SOUND_BEFORE = 1.5;
 
-/** Seconds by which the times of a container may be off its samples: they are rounded to milliseconds at worst, and to ticks of the feed. */
-const ROUNDED_BY = 0.0013;
+/** Seconds between the frames that are most early and most late: times are rounded to milliseconds at worst, and to ticks of the feed. */
+const ROUNDED_BY = 0.00104;
+/** Seconds in which a decoder settles: what it drops there is no sound but shifts all that comes. */
+const UNSETTLED = 0.2;
 /** A whole number of samples at every usual rate, and of AAC's at 48 kHz: seconds. */
 const COMMON_STEP = 1 / 25;
 
@@ -51,10 +53,10 @@ export const STRETCHED = 1000;
 export function steadyFilters(time: number, even?: { readonly line: TimeLine; readonly isFirst: boolean }): string[] {
   const seconds = even ? `PTS*TB/${STRETCHED}` : 'PTS*TB';
   const span = `max(ld(1),ld(3))-min(ld(0),ld(3))`;
-  const begins = `st(0,ld(3));st(1,ld(3));st(2,1)`;
+  const begins = `st(0,ld(3));st(1,ld(3))`;
   const goesOn = `st(0,min(ld(0),ld(3)));st(1,max(ld(1),ld(3)))`;
   const offset = even?.isFirst ? `if(N,${seconds}-N/SR,${onLine(seconds, even.line)})` : `${seconds}-N/SR`;
-  const count = `st(3,${offset});if(not(ld(2))+gt(${span},${ROUNDED_BY}),${begins},${goesOn})`;
+  const count = `st(3,${offset});if(lt(N/SR,${UNSETTLED})+gt(${span},${ROUNDED_BY}),${begins},${goesOn})`;
   const start = Math.floor(time / COMMON_STEP - 0.5) * COMMON_STEP;
   return [`asetpts='if(isnan(PTS),NAN,${count};round((N/SR+(ld(0)+ld(1))/2)/TB))'`, `atrim=start=${start.toFixed(6)}`];
 }

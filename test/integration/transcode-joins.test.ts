@@ -98,7 +98,6 @@ describe('nothing is heard where runs join', () => {
         .slice(1)
         .map((segment) => Math.round(segmentDurations(joined.init, segment).baseTime * 48_000));
       const found = difference(whole, pcm, joins);
-      console.log(name, found, nearest(await decodeFilePcm(source), pcm, joins));
       assert.ok(found.worstJoin > HEARD, `${found.worstJoin} dB at a join, ${found.overall} dB overall`);
       // To the sample where the source has it; a downmix has no channel to compare with.
       if (!name.endsWith('5.1'))

@@ -186,6 +186,39 @@ describe('blocks and times', () => {
     assert.deepEqual([...(reader.keyframes?.times ?? [])], [0.99, 2]);
   });
 
+  it('text that ends when it begins is never shown; of text without a duration nobody knows', async () => {
+    const shown = (relative: number, line: string, ...more: Uint8Array[]): Uint8Array =>
+      element(ID.BlockGroup, element(ID.Block, blockHeader(2, relative, 0), [...Buffer.from(line)]), ...more);
+    const lines = element(
+      ID.TrackEntry,
+      uint(ID.TrackNumber, 2),
+      uint(ID.TrackUID, 2),
+      uint(ID.TrackType, 0x11),
+      text(ID.CodecID, 'S_TEXT/UTF8'),
+    );
+    const bytes = file({
+      tracks: element(ID.Tracks, audioTrack(1, 'A_AAC', element(ID.CodecPrivate, AAC_CONFIG)), lines),
+      clusters: [
+        cluster(
+          0,
+          simpleBlock(1, 0, [1, 2, 3]),
+          shown(10, 'hidden', uint(ID.BlockDuration, 0)),
+          shown(20, 'open'),
+          shown(30, 'whole', uint(ID.BlockDuration, 1500)),
+        ),
+      ],
+    });
+    await using reader = await open(bytes);
+    const packets = await read(reader, 2);
+    assert.deepEqual(
+      packets.map(({ data, duration }) => [Buffer.from(data).toString(), duration]),
+      [
+        ['open', 0],
+        ['whole', 1.5],
+      ],
+    );
+  });
+
   it('rounded audio times go back to the grid, gaps stay, CodecDelay is taken off', async () => {
     // 21.33 ms a frame, the second half 100.5 ms late.
     const exact = Array.from({ length: 40 }, (_, i) => (i * 1024) / 48 + (i < 20 ? 0 : 110));

@@ -1,5 +1,6 @@
 /** From the walker's present block to packets. */
 import { packetDuration } from '../codecs/codecs.ts';
+import { isTextCodec } from '../subtitles/cue.ts';
 import type { Packet } from '../types.ts';
 import { copyOf } from './ebml.ts';
 import { decodeFrame } from './encodings.ts';
@@ -55,6 +56,14 @@ export function blockPackets(
   return { first, last };
 }
 
+/**
+ * Text that ends when it begins, as authors hide it: a BlockDuration of 0, where its absence means that nobody knows (RFC 9559, 5.1.3.5.3). Players that take the
+ * time at its word (libass, WebVTT's own rules) show nothing of it.
+ */
+function isNeverShown({ track }: OpenTrack, { durationTicks }: BlockWalker): boolean {
+  return durationTicks === 0 && track.type === 'subtitle' && isTextCodec(track.codec);
+}
+
 /** @param laced seconds of one frame of a lace, -1 without lacing. */
 function push(
   track: OpenTrack,
@@ -68,7 +77,7 @@ function push(
   sink: Sink,
 ): void {
   // No codec has empty frames; a hostile lace has many.
-  if (stop <= start) return;
+  if (stop <= start || isNeverShown(track, walker)) return;
   let data: Uint8Array | undefined = buf.subarray(start, stop);
   if (track.stored) {
     // A few kilobytes of sound are no reason to hold a whole group of pictures.
