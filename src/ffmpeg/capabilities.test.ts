@@ -20,6 +20,8 @@ interface Answers {
 
 const VIDEO_FILTERS = [
   'alimiter',
+  'asetpts',
+  'atrim',
   'ebur128',
   'ametadata',
   'volume',

@@ -16,7 +16,8 @@ export interface PooledRun {
 /**
  * How many runs may transcode at once, in the whole process.
  *
- * Invariant: `#running` has at most `limit` runs; `#queued` is empty unless `#running` is full. A run that nobody waits for makes room for one that is needed.
+ * Invariant: `#running` has at most `limit` runs; `#queued` is empty unless `#running` is full. A run that nobody waits for makes room for one that is needed: it
+ * does not count any more from when it is told to end, so that nobody waits for its process, which is gone within moments.
  */
 export class RunPool {
   readonly #limit: number;
@@ -69,6 +70,10 @@ export class RunPool {
     this.#running.delete(run);
     clearTimeout(this.#queued.get(run));
     this.#queued.delete(run);
+    this.#beginNext();
+  }
+
+  #beginNext(): void {
     const next = this.#queued.keys().next().value;
     if (next !== undefined && this.#running.size < this.#limit) {
       clearTimeout(this.#queued.get(next));
@@ -85,6 +90,8 @@ export class RunPool {
   #makeRoom(): void {
     for (const run of this.#running) {
       if (run.needed) continue;
+      this.#running.delete(run);
+      this.#beginNext();
       void run.stop(new AppError('server-busy', 'The transcoder was needed elsewhere.'));
       return;
     }

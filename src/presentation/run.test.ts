@@ -170,6 +170,26 @@ test('never more runs than the pool allows: one that nobody waits for makes room
   await second.run.stop(new AppError('server-closing', 'end of test'));
 });
 
+test('one that makes room is not waited for: its process may take its time to end', async () => {
+  const pool = new RunPool(1);
+  const gone = Promise.withResolvers<void>();
+  const first = start(pool, 0, async function* (from, signal) {
+    try {
+      yield* counting()(from, signal);
+    } finally {
+      await gone.promise;
+    }
+  });
+  await first.run.wait(0, never);
+  const second = start(pool, 50);
+  assert.deepEqual([...(await second.run.wait(50, never))], [50]);
+  assert.equal(pool.size, 1);
+  gone.resolve();
+  assert.equal((await first.ended)?.code, 'server-busy');
+  assert.equal(pool.size, 1);
+  await second.run.stop(new AppError('server-closing', 'end of test'));
+});
+
 test('a needed run is not ended for another: that one begins when it has made what was asked', async () => {
   const pool = new RunPool(1);
   const first = start(pool, 0);

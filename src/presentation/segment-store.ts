@@ -20,7 +20,7 @@ export interface SegmentKey {
 
 export interface SegmentStoreOptions {
   /**
-   * Bytes. Default 64 MiB: at the variants' bit rates some minutes of video, and with what waits to be written (32 MiB at most)
+   * Bytes. Default 40 MiB: at the variants' bit rates some minutes of video, and with what waits to be written (32 MiB at most)
    * the server stays below 250 MB.
    */
   readonly memoryBytes?: number;
@@ -59,7 +59,7 @@ interface Entry {
   reading?: Promise<Uint8Array | undefined>;
 }
 
-const MEMORY_BYTES = 64 * 1024 * 1024;
+const MEMORY_BYTES = 40 * 1024 * 1024;
 const FILE_OPERATIONS = 4;
 /** Bytes of memory above its budget that may wait to be written: a disk that can't follow loses what is unprotected. */
 const OVERDRAFT = 32 * 1024 * 1024;

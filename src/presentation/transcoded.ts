@@ -30,7 +30,7 @@ export interface Workshop {
 }
 
 /** FFmpeg that is told to end would first encode what it has looked ahead at, for nobody: it gets this long, milliseconds. */
-export const GRACE_MS = 100;
+export const GRACE_MS = 30;
 /** Viewers of one rendition whose next segments are kept from eviction. */
 const PLACES = 12;
 
