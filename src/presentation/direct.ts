@@ -43,6 +43,8 @@ const LAST_PICTURE = [2, 15];
 /** A last picture may be shown a little later than its packet's time says. Seconds. */
 const OVERTIME = 0.5;
 
+/** Containers with times in milliseconds. */
+const MILLISECONDS: ReadonlySet<string> = new Set(['flv', 'asf']);
 /** Codecs of which each packet gives one frame: all frames have times then. */
 const ONE_FRAME: ReadonlySet<string> = new Set(['aac', 'mp3', 'mp2', 'wmav1', 'wmav2', 'ac3']);
 
@@ -52,7 +54,8 @@ export function directInput(
   loan: Loan,
   { info, track, span }: { info: MediaInfo; track: Track; span: { readonly seek: number; readonly end: number } },
 ): DirectInput {
-  const line = ONE_FRAME.has(track.codec) ? direct.lines.get(track.id) : undefined;
+  const isRounded = MILLISECONDS.has(info.container) && ONE_FRAME.has(track.codec);
+  const line = isRounded ? direct.lines.get(track.id) : undefined;
   const startTime = info.startTime + (direct.delays.get(track.id) ?? 0);
   const hasPicture = track.type === 'audio' && info.videoTrackId !== undefined;
   return {
