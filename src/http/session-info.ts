@@ -75,12 +75,17 @@ function mediaFields(session: Session, presentation: Presentation): Partial<Sess
       title,
     })),
     availableStreams: info.tracks.map((track) =>
-      streamInfo(track, presentation.renditionsFor(session.request), presentation),
+      streamInfo(track, presentation.renditionsFor(session.request), presentation, session.request.loudness),
     ),
   };
 }
 
-function streamInfo(track: Track, all: readonly Rendition[], presentation: Presentation): StreamInfo {
+function streamInfo(
+  track: Track,
+  all: readonly Rendition[],
+  presentation: Presentation,
+  wantsLoudness: boolean,
+): StreamInfo {
   const renditions = all.filter((rendition) => rendition.track === track);
   const delivery = renditions.some((rendition) => rendition.delivery === 'copied')
     ? 'copied'
@@ -88,7 +93,9 @@ function streamInfo(track: Track, all: readonly Rendition[], presentation: Prese
   const reason =
     track.notCopied ??
     (track.type === 'subtitle' ? subtitleReason(track, presentation) : 'only one video track is played');
-  const processing = [...new Set(renditions.flatMap((rendition) => rendition.processing ?? []))];
+  const done = renditions.flatMap((rendition) => rendition.processing ?? []);
+  const isLeft = wantsLoudness && track.type === 'audio' && !renditions.some(({ levelled }) => levelled);
+  const processing = [...new Set([...done, ...(isLeft ? [loudnessReason(presentation)] : [])])];
   return {
     index: track.index,
     type: track.type,
@@ -107,6 +114,14 @@ function streamInfo(track: Track, all: readonly Rendition[], presentation: Prese
     ...(track.audio ? { channels: track.audio.channels, sampleRate: track.audio.sampleRate } : {}),
     ...(track.video ? videoFields(track.video) : {}),
   };
+}
+
+/** Why a session that wants its loudness levelled does not get that. */
+function loudnessReason({ material }: Presentation): string {
+  const why = material.direct
+    ? 'it is measured only in containers that the server reads itself'
+    : 'FFmpeg cannot measure it, or not decode the track';
+  return `loudness is left as it is: ${why}`;
 }
 
 /** How a subtitle track is offered. */

@@ -119,6 +119,21 @@ describe('sources that only FFmpeg reads', () => {
     );
   });
 
+  test('who wants loudness levelled is told why it is not', async () => {
+    const source = await numberedMedia(CASES.FLV as Case);
+    const id = await server.create({ source, loudness: 'on' });
+    await server.text(`/sessions/${id}/stream.m3u8`);
+    const { body } = await server.json<{ availableStreams: { type: string; processing?: string[] }[] }>(
+      `/sessions/${id}`,
+    );
+    const sound = body.availableStreams.find(({ type }) => type === 'audio');
+    assert.ok(
+      sound?.processing?.includes(
+        'loudness is left as it is: it is measured only in containers that the server reads itself',
+      ),
+    );
+  });
+
   test('a picture between two rungs is offered at its own size too, and all sound as AAC', async () => {
     const source = await numberedMedia({
       ...PS,
