@@ -25,6 +25,11 @@ test('a step below the rounding is found', () => {
   near(line?.step, 40 / 48_000, 1e-9);
 });
 
+test('a first one that is rounded otherwise than all others moves onto their line', () => {
+  // Opus as FFmpeg muxes it: 6.5 ms before 0, and then every 20 ms.
+  near(timeLine([-0.007, ...rounded(Math.round, 0.02, 60, 0.014)], 48_000)?.origin, -0.006);
+});
+
 test('exact times are exact, wherever they begin', () => {
   near(
     timeLine(

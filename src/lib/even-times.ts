@@ -5,7 +5,7 @@ const ROUNDED_BY = 0.0011;
 
 /** Where times that follow each other evenly lie, but for their rounding. Seconds. */
 export interface TimeLine {
-  /** The first one, on the line through the middle of them all. */
+  /** Where the first one would be on the line through the middle of the others. */
   readonly origin: number;
   readonly step: number;
 }
@@ -25,10 +25,14 @@ export function timeLine(times: readonly number[], rate: number): TimeLine | und
   let best: TimeLine | undefined;
   for (let samples = Math.ceil((mean - doubt) * rate); samples <= (mean + doubt) * rate; samples++) {
     const step = samples / rate;
-    const off = times.map((time, n) => time - first - n * step);
-    const [low, high] = off.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [0, 0]);
-    if (high - low >= least) continue;
-    least = high - low;
+    const off = times.slice(1).map((time, n) => time - first - (n + 1) * step);
+    const [low, high] = off.reduce(
+      ([a, b], value) => [Math.min(a, value), Math.max(b, value)],
+      [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+    );
+    const range = Math.max(high, 0) - Math.min(low, 0);
+    if (range >= least) continue;
+    least = range;
     best = { origin: first + (low + high) / 2, step };
   }
   return best;
