@@ -2,6 +2,7 @@ import { AppError } from '../errors.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import { LoopbackReader } from '../ffmpeg/loopback.ts';
 import { probeWithFfprobe } from '../ffmpeg/probe.ts';
+import { foreignContainer } from '../media/foreign.ts';
 import { openMedia } from '../media/open.ts';
 import type { MediaInfo, MediaReader } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
@@ -29,7 +30,7 @@ export function readerOpener(capabilities: Promise<Capabilities>): OpenReader {
   const openDirectly: OpenReader['openDirectly'] = async (source, failure, signal) => {
     if (!isUnread(failure)) throw failure;
     const { ffmpeg, ffprobe } = await capabilities;
-    if (ffprobe === undefined) throw needsFfmpeg(failure);
+    if (ffprobe === undefined) throw await needsFfmpeg(source, failure, signal);
     await using resources = new AsyncDisposableStack();
     const loopback = resources.use(await LoopbackReader.open(source));
     const probed = await probeWithFfprobe({ ffprobe: ffprobe.path, loopback, label: source.label, signal });
@@ -62,8 +63,14 @@ function isUnread(error: unknown): error is AppError {
   return error instanceof AppError && (error.code === 'media-unrecognised' || error.code === 'media-damaged');
 }
 
-function needsFfmpeg({ code, detail }: AppError): AppError {
-  return new AppError(code, `${detail} FFmpeg and ffprobe, which may be able to, are not installed.`);
+/** What is media without doubt is told from what may be anything: its bytes can be given out as they are. */
+async function needsFfmpeg(source: Source, { code, detail }: AppError, signal: AbortSignal): Promise<AppError> {
+  const container = foreignContainer(await source.read(0, Math.min(64, source.size), signal));
+  if (container === undefined || code !== 'media-unrecognised') {
+    return new AppError(code, `${detail} FFmpeg and ffprobe, which may be able to, are not installed.`);
+  }
+  const words = `${source.label} (${container}) needs FFmpeg and ffprobe, which are not installed.`;
+  return new AppError('media-not-playable', words);
 }
 
 /** Where one of our readers knows the container, people are told why it does not read this one. */

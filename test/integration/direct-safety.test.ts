@@ -179,8 +179,11 @@ describe('what goes wrong is told', () => {
   test('without FFmpeg', async () => {
     await using server = await startTestServer({ PATH: '/nonexistent' });
     const info = await infoOf(server, await numberedMedia(AVI));
-    assert.deepEqual([info.status, info.errorCode], ['error', 'media-unrecognised']);
-    assert.match(info.error ?? '', /FFmpeg and ffprobe, which may be able to, are not installed/);
+    assert.deepEqual([info.status, info.errorCode], ['error', 'media-not-playable']);
+    assert.match(info.error ?? '', /\(AVI\) needs FFmpeg and ffprobe, which are not installed/);
+    // It is media all the same, and some player may know it.
+    const bytes = await server.get(`/sessions/${info.id}/file`, { headers: { range: 'bytes=0-3' } });
+    assert.deepEqual([bytes.status, await bytes.text()], [206, 'RIFF']);
   });
 
   test('with ffprobe alone', async () => {
