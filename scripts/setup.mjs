@@ -12,8 +12,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
 const WINDOWS = process.platform === 'win32';
-/** The oldest Node that runs the server: type stripping without a flag. */
-const OLDEST_NODE = { major: 22, minor: 18 };
+/** The oldest Node that runs the server: `using`, and `import.meta.main`. The same as `engines` in package.json. */
+const OLDEST_NODE = { major: 24, minor: 2 };
 const BUNDLED_NODE = join(ROOT, 'node_modules', '.bin', WINDOWS ? 'node.cmd' : 'node');
 
 /** @typedef {{ name: string, packages: Record<string, string[]>, present: () => boolean }} Tool */

@@ -27,6 +27,7 @@ import { TorrentService } from './torrent/service.ts';
 export interface App extends AsyncDisposable {
   /** `http://HOST:PORT`, with the real port; of a server that listens on all addresses, 127.0.0.1. */
   readonly url: string;
+  readonly version: string;
   /** What it answers, and to whom. */
   readonly routes: readonly KnownRoute[];
 }
@@ -186,6 +187,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   const owned = resources.move();
   return {
     url: `http://${authorityText({ host: callable(listen.host), port: portOf(server) ?? listen.port })}`,
+    version: version(),
     routes: server.book.routes,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };

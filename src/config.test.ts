@@ -151,3 +151,11 @@ test('a secret that is refused is not shown', () => {
     (error: Error) => !/geheim/.test(error.message),
   );
 });
+
+test('reads the processes whose end ends the server', () => {
+  assert.deepEqual(readConfig({}).parentPids, []);
+  assert.deepEqual(readConfig({ RAFFI_PARENT_PID: '12' }).parentPids, [12]);
+  assert.deepEqual(readConfig({ RAFFI_PARENT_PID: '12, 4194304' }).parentPids, [12, 4_194_304]);
+  for (const bad of ['0', '-1', '1.5', 'me', '12;13', '2147483648'])
+    assert.throws(() => readConfig({ RAFFI_PARENT_PID: bad }), /^ConfigError: RAFFI_PARENT_PID .*"/, bad);
+});

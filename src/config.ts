@@ -60,6 +60,8 @@ export interface Config {
   /** Folders of PATH, in order. */
   readonly searchPath: readonly string[];
   readonly torrent: TorrentConfig;
+  /** Ids of processes; the server ends itself when one of them is gone. */
+  readonly parentPids: readonly number[];
   readonly debug: boolean;
 }
 
@@ -88,9 +90,17 @@ interface TorrentConfig {
 }
 
 /** A variable that makes no sense. The message is the whole sentence for the person who set it. */
-export class ConfigError extends Error {}
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
 
 type Environment = Readonly<Record<string, string | undefined>>;
+
+/** What of the process's variables holds for a server inside another program too: where programs and settings lie. */
+export function surroundings(): Environment {
+  const { PATH, XDG_CONFIG_HOME, APPDATA } = process.env;
+  return { PATH, XDG_CONFIG_HOME, APPDATA };
+}
 
 /** @throws ConfigError naming the variable. */
 export function readConfig(env: Environment): Config {
@@ -126,6 +136,7 @@ export function readConfig(env: Environment): Config {
       (text(env, 'PATH') ?? '').split(process.platform === 'win32' ? ';' : ':').filter(Boolean),
     ),
     torrent: torrentConfig(env),
+    parentPids: Object.freeze(list(env, 'RAFFI_PARENT_PID', ',').map(processId)),
     debug: flag(env, 'DEBUG', false),
   });
 }
@@ -330,6 +341,12 @@ function origin(value: string): string {
   throw new ConfigError(
     `RAFFI_ALLOWED_ORIGINS must have origins such as "https://app.example", comma-separated, but has "${value}".`,
   );
+}
+
+function processId(value: string): number {
+  const pid = Number(value);
+  if (/^\d+$/.test(value) && pid >= 1 && pid <= 2 ** 31 - 1) return pid;
+  throw new ConfigError(`RAFFI_PARENT_PID must be the id of a process, or several with commas, but has "${value}".`);
 }
 
 function mediaRoot(value: string): string {

@@ -1,5 +1,6 @@
 import { type App, startApp } from './app.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
+import { whenGone } from './lib/other-process.ts';
 import { createLog } from './log.ts';
 
 /** What does not end by itself within this time after a signal is left behind. */
@@ -44,11 +45,13 @@ export async function main(): Promise<void> {
     });
   }
 
+  using _parents = whenGone(config.parentPids, (pid) => stop.resolve(`the end of process ${pid} (RAFFI_PARENT_PID)`));
+
   const app: App = await startApp(config, log).catch((error: unknown) => explainListenError(error, config.listen));
   process.stdout.write(`Server listening on ${app.url}\n`);
 
-  const signal = await stop.promise;
-  log.info({ signal }, 'shutting down');
+  const reason = await stop.promise;
+  log.info({ reason }, 'shutting down');
   setTimeout(() => {
     log.warn('something did not end in time');
     process.exit(1);

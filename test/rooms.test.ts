@@ -44,6 +44,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
     ],
   },
   'log.ts': { uses: ['config.ts'] },
+  'index.ts': { uses: ['config.ts', 'log.ts', 'app.ts'] },
   'main.ts': { uses: ['errors.ts', 'config.ts', 'log.ts', 'lib', 'app.ts'] },
 };
 
