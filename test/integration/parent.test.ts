@@ -1,0 +1,179 @@
+/** A server and the program that started it: docs/embedding.md, whose example is the parent here. */
+import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { listeningVersion, ServerProcess } from '../../examples/parent.mjs';
+import { numberedMedia } from '../fixtures/media.ts';
+import { startProgram } from '../fixtures/process.ts';
+import { startTestServer } from './harness.ts';
+
+const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const MAIN = file('src/main.ts');
+const PARENT = file('examples/parent.mjs');
+const ENV = { ...process.env, RAFFI_SERVER_ADDR: '127.0.0.1:0', RAFFI_HWACCEL: 'none' };
+
+type State = Parameters<NonNullable<ConstructorParameters<typeof ServerProcess>[0]['onState']>>[0];
+
+/** A supervised server, and what it has told. */
+function supervised(options: Partial<ConstructorParameters<typeof ServerProcess>[0]> = {}) {
+  const states: State[] = [];
+  const waiting: { state: State['state']; nth: number; resolve: (state: State) => void }[] = [];
+  const nthOf = (state: State['state'], nth: number) => states.filter((one) => one.state === state)[nth];
+  const server = new ServerProcess({
+    command: process.execPath,
+    args: [MAIN],
+    address: '127.0.0.1:0',
+    variables: { RAFFI_HWACCEL: 'none' },
+    onState: (state) => {
+      states.push(state);
+      for (const one of waiting) {
+        const found = nthOf(one.state, one.nth);
+        if (found) one.resolve(found);
+      }
+    },
+    ...options,
+  });
+  return {
+    server,
+    states,
+    /** The n-th time, from 0 on, that it was in a state. */
+    reached: (state: State['state'], nth: number) =>
+      new Promise<State>((resolve) => {
+        const found = nthOf(state, nth);
+        if (found) resolve(found);
+        else waiting.push({ state, nth, resolve });
+      }),
+    [Symbol.asyncDispose]: () => server.stop(),
+  };
+}
+
+/** Processes that a process has started, and theirs, by /proc. */
+function descendants(pid: number): number[] {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
+    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  );
+  return [...children, ...children.flatMap(descendants)];
+}
+
+const isRunning = (pid: number): boolean => {
+  try {
+    return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+const answers = (url: string): Promise<boolean> =>
+  fetch(new URL('/health', url)).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+
+describe('the example of a parent process', { timeout: 300_000 }, () => {
+  test('starts the server, reads its log, and stops it', async () => {
+    const log: Record<string, unknown>[] = [];
+    await using parent = supervised({ onLog: (entry) => log.push(entry) });
+    const url = await parent.server.start();
+    assert.match(String(await listeningVersion(url)), /^\d+\.\d+\.\d+/);
+    await parent.server.stop();
+    assert.equal(await answers(url), false);
+    assert.deepEqual(
+      parent.states.map(({ state }) => state),
+      ['starting', 'running', 'stopped'],
+    );
+    assert.ok(
+      log.some(({ msg }) => msg === 'stopped'),
+      'it ended of itself, by SIGTERM',
+    );
+  });
+
+  test('starts it again after a crash, at the same address', async () => {
+    await using parent = supervised();
+    const url = await parent.server.start();
+    for (const nth of [0, 1]) {
+      const running = await parent.reached('running', nth);
+      assert.ok(running.state === 'running' && running.url === url && running.pid !== undefined);
+      process.kill(running.pid, 'SIGKILL');
+      const crashed = await parent.reached('crashed', nth);
+      assert.match(crashed.state === 'crashed' ? crashed.reason : '', /SIGKILL/);
+    }
+    await parent.reached('running', 2);
+    assert.ok(await answers(url));
+  });
+
+  test('kills a server that does not end by itself', async () => {
+    const deaf = `process.on('SIGTERM', () => {}); setInterval(() => {}, 1e9); console.log('Server listening on http://127.0.0.1:9')`;
+    await using parent = supervised({ args: ['-e', deaf] });
+    await parent.server.start();
+    const running = await parent.reached('running', 0);
+    assert.ok(running.state === 'running' && running.pid !== undefined);
+    await parent.server.stop();
+    assert.equal(isRunning(running.pid), false);
+  });
+
+  test('tells why the first start failed', async () => {
+    await using parent = supervised({ variables: { RAFFI_SESSION_IDLE: 'soon' } });
+    await assert.rejects(parent.server.start(), /did not start: it ended with status 1: RAFFI_SESSION_IDLE .*"soon"/);
+    await using missing = supervised({ command: '/nonexistent/raffi-server' });
+    await assert.rejects(missing.server.start(), /could not be started: .*ENOENT/);
+  });
+
+  test('can be stopped while the server starts', async () => {
+    const parent = supervised({ args: ['-e', 'setInterval(() => {}, 1e9)'] });
+    const started = assert.rejects(parent.server.start(), /it was stopped/);
+    await parent.server.stop();
+    await started;
+  });
+
+  test('uses a server that listens already, and nothing else that does', async () => {
+    await using there = await startTestServer();
+    const { host } = new URL(there.url);
+    await using parent = supervised({ address: host, command: '/nonexistent/raffi-server' });
+    assert.equal(await parent.server.start(), there.url);
+    await parent.server.stop();
+    assert.ok(await answers(there.url));
+
+    const other = createServer((_request, response) => response.end('{"status":"ok"}')).listen(0, '127.0.0.1');
+    try {
+      await new Promise((resolve) => other.once('listening', resolve));
+      const address = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+      assert.equal(await listeningVersion(`http://${address}`), undefined);
+      await using refused = supervised({ address });
+      await assert.rejects(refused.server.start(), /already in use/);
+    } finally {
+      other.close();
+    }
+  });
+});
+
+test('when the parent is killed, the server, its transcoding and its log end by themselves', {
+  timeout: 120_000,
+  skip: process.platform !== 'linux' && 'reads /proc',
+}, async () => {
+  const film = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 40 });
+  await using parent = startProgram(process.execPath, [PARENT, process.execPath, MAIN], {
+    env: { ...ENV, DEBUG: '1' },
+  });
+  const [, url = '', pid = ''] = await parent.said(/"running","url":"(http:[^"]+)","pid":(\d+)/);
+  const create = await fetch(`${url}/sessions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ source: film }),
+  });
+  const { id } = (await create.json()) as { id: string };
+  const master = await (await fetch(`${url}/sessions/${id}/stream.m3u8`)).text();
+  const [variant] = /^[^#\n]*\d+p[^\n]*$/m.exec(master) ?? [];
+  const segment = new URL('0.m4s', new URL(variant as string, `${url}/sessions/${id}/stream.m3u8`));
+  assert.equal((await fetch(segment)).status, 200);
+  const started = descendants(Number(pid));
+  assert.ok(started.length > 0, 'it transcodes');
+  assert.ok(isRunning(Number(pid)));
+
+  // Its output stays open as long as the server, which has the other end, is there.
+  process.kill(parent.child.pid as number, 'SIGKILL');
+  while (isRunning(Number(pid))) await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(started.filter(isRunning), []);
+});
