@@ -1,5 +1,5 @@
 // Compiles the server into the cache that `bin/raffi-server.mjs` uses, so that the first start is as quick, and as small, as those that follow.
-// Run by set-up under the project's own Node: what it keeps is for that one alone.
+// Run by set-up under the project's own Node: what it keeps is for that one alone. In a container's image it lies beside the compiled sources.
 import { globSync } from 'node:fs';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -8,7 +8,7 @@ const ROOT = new URL('../', import.meta.url);
 enableCompileCache(fileURLToPath(new URL('.cache/compile', ROOT)));
 
 /** Tests and their helpers; and the worker, which does its work when it is loaded. */
-const LEFT_OUT = /\.test\.ts$|(?:^|[\\/])(?:test-[^\\/]*|testing|worker)\.ts$/;
-const files = globSync('src/**/*.ts', { cwd: fileURLToPath(ROOT) }).filter((file) => !LEFT_OUT.test(file));
+const LEFT_OUT = /\.d\.ts$|\.test\.ts$|(?:^|[\\/])(?:test-[^\\/]*|testing|worker)\.[jt]s$/;
+const files = globSync('src/**/*.{js,ts}', { cwd: fileURLToPath(ROOT) }).filter((file) => !LEFT_OUT.test(file));
 await Promise.all(files.map((file) => import(pathToFileURL(fileURLToPath(new URL(file, ROOT))).href)));
 flushCompileCache();

@@ -130,7 +130,9 @@ describe('the package', {
       assert.ok(files.includes(wanted), wanted);
     const strange = files.filter(
       (file) =>
-        !/^(LICENSE|[A-Z]+\.md|package\.json|dist\/npm\/(src|bin|web)\/.+|dist\/npm\/package\.json)$/.test(file),
+        !/^(LICENSE|[A-Z]+\.md|package\.json|deploy\/raffi-server\.service|dist\/npm\/(src|bin|web)\/.+|dist\/npm\/package\.json)$/.test(
+          file,
+        ),
     );
     const sources = files.filter((file) => /\.test\.|(?<!index\.d)\.m?ts$/.test(file));
     assert.deepEqual([strange, sources], [[], []]);
