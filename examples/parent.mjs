@@ -12,9 +12,8 @@ import { setTimeout as pause } from 'node:timers/promises';
 
 /** The server's first line on stdout, once it accepts connections. */
 const LISTENING = /^Server listening on (http:\/\/\S+)$/;
-const START_MS = 20_000;
-const HEALTH_EVERY_MS = 10_000;
-const HEALTH_ANSWER_MS = 5_000;
+const START_MS = 30_000;
+const HEALTH = { everyMs: 10_000, answerMs: 5_000 };
 /** So many times in a row without an answer, and the server hangs. */
 const HEALTH_FAILURES = 3;
 /** The server ends within 2.5 s of SIGTERM. */
@@ -28,6 +27,7 @@ const RESTART_MS = { first: 250, most: 30_000, forgottenAfter: 60_000 };
  * @property {readonly string[]} [args]
  * @property {string} [address] `host:port`; port 0 is a free one, which is kept when the server is started again
  * @property {Readonly<Record<string, string>>} [variables] more of the server's variables
+ * @property {{ everyMs: number, answerMs: number }} [health] pauses between questions, and the longest wait for an answer
  * @property {(state: State) => void} [onState]
  * @property {(entry: Record<string, unknown>) => void} [onLog] a line of the server's log; `{ msg }` for one that is not JSON
  *
@@ -39,9 +39,9 @@ const RESTART_MS = { first: 250, most: 30_000, forgottenAfter: 60_000 };
  * The version of a raffi-server that listens there already, such as one that another copy of the application has started; undefined for anything else.
  * @param {string} url
  */
-export async function listeningVersion(url) {
+export async function listeningVersion(url, answerMs = HEALTH.answerMs) {
   try {
-    const response = await fetch(new URL('/health', url), { signal: AbortSignal.timeout(HEALTH_ANSWER_MS) });
+    const response = await fetch(new URL('/health', url), { signal: AbortSignal.timeout(answerMs) });
     const { status } = /** @type {{ status?: unknown }} */ (await response.json());
     const [, version] = /^raffi-server\/(\S+)$/.exec(response.headers.get('server') ?? '') ?? [];
     return response.ok && status === 'ok' ? version : undefined;
@@ -52,7 +52,7 @@ export async function listeningVersion(url) {
 
 /** Keeps one server running. */
 export class ServerProcess {
-  /** @type {Options & { address: string }} */
+  /** @type {Options & { address: string, health: typeof HEALTH }} */
   #options;
   #stopping = new AbortController();
   /** @type {Promise<void> | undefined} */
@@ -60,7 +60,7 @@ export class ServerProcess {
 
   /** @param {Options} options */
   constructor(options) {
-    this.#options = { address: '127.0.0.1:6969', ...options };
+    this.#options = { address: '127.0.0.1:6969', health: HEALTH, ...options };
   }
 
   /**
@@ -166,9 +166,10 @@ export class ServerProcess {
 
   /** Resolves when the server has not answered several times in a row, or with the signal. @param {string} url @param {AbortSignal} signal */
   async #untilUnhealthy(url, signal) {
+    const { everyMs, answerMs } = this.#options.health;
     for (let failures = 0; failures < HEALTH_FAILURES && !signal.aborted; ) {
-      await pause(HEALTH_EVERY_MS, undefined, { signal }).catch(() => {});
-      if (!signal.aborted) failures = (await listeningVersion(url)) === undefined ? failures + 1 : 0;
+      await pause(everyMs, undefined, { signal }).catch(() => {});
+      if (!signal.aborted) failures = (await listeningVersion(url, answerMs)) === undefined ? failures + 1 : 0;
     }
   }
 

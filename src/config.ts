@@ -98,8 +98,8 @@ type Environment = Readonly<Record<string, string | undefined>>;
 
 /** What of the process's variables holds for a server inside another program too: where programs and settings lie. */
 export function surroundings(): Environment {
-  const { PATH, XDG_CONFIG_HOME, APPDATA } = process.env;
-  return { PATH, XDG_CONFIG_HOME, APPDATA };
+  const { PATH, XDG_CONFIG_HOME, XDG_CACHE_HOME, APPDATA, LOCALAPPDATA } = process.env;
+  return { PATH, XDG_CONFIG_HOME, XDG_CACHE_HOME, APPDATA, LOCALAPPDATA };
 }
 
 /** @throws ConfigError naming the variable. */

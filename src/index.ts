@@ -12,7 +12,7 @@ export interface ServerOptions {
   readonly port?: number;
   /**
    * The variables that the README lists, such as `{ RAFFI_MEDIA_ROOTS: '/films' }`. The process's own are not read, apart from
-   * what tells where programs and settings lie (PATH, XDG_CONFIG_HOME, APPDATA).
+   * what tells where programs and settings lie (PATH, XDG_CONFIG_HOME, APPDATA, and the like).
    */
   readonly variables?: Readonly<Record<string, string>>;
   /** Where the log goes: nowhere, unless told otherwise; to stderr; or to a function, a line of JSON at a time, without its end. */

@@ -50,10 +50,25 @@ function supervised(options: Partial<ConstructorParameters<typeof ServerProcess>
   };
 }
 
-/** Processes that a process has started, and theirs, by /proc. */
+const tasksOf = (pid: number): string[] => {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch {
+    return [];
+  }
+};
+
+/** Processes that a process has started, and theirs, by /proc. What has ended meanwhile has none. */
 function descendants(pid: number): number[] {
-  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) =>
-    readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' ').filter(Boolean).map(Number),
+  const read = (path: string): string => {
+    try {
+      return readFileSync(path, 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  const children = tasksOf(pid).flatMap((task) =>
+    read(`/proc/${pid}/task/${task}/children`).split(' ').filter(Boolean).map(Number),
   );
   return [...children, ...children.flatMap(descendants)];
 }
@@ -102,6 +117,18 @@ describe('the example of a parent process', { timeout: 300_000 }, () => {
     }
     await parent.reached('running', 2);
     assert.ok(await answers(url));
+  });
+
+  test('starts a server again that is there and does not answer', async () => {
+    await using parent = supervised({ health: { everyMs: 100, answerMs: 2_000 } });
+    await parent.server.start();
+    const running = await parent.reached('running', 0);
+    assert.ok(running.state === 'running' && running.pid !== undefined);
+    process.kill(running.pid, 'SIGSTOP');
+    const crashed = await parent.reached('crashed', 0);
+    assert.match(crashed.state === 'crashed' ? crashed.reason : '', /SIGKILL/);
+    assert.equal(isRunning(running.pid), false);
+    await parent.reached('running', 1);
   });
 
   test('kills a server that does not end by itself', async () => {

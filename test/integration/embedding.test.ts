@@ -1,0 +1,78 @@
+/** `createServer`, as programs that embed the server use it; the package itself is in package.test.ts. */
+import assert from 'node:assert/strict';
+import { createServer as createPlainServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { describe, test } from 'node:test';
+import { createServer, type ServerOptions } from '../../src/index.ts';
+
+describe('createServer', { timeout: 120_000 }, () => {
+  test('listens on this machine, on a free port, and tells nobody', async () => {
+    const [one, other] = await Promise.all([createServer(), createServer({})]);
+    assert.match(one.url, /^http:\/\/127\.0\.0\.1:\d+$/);
+    assert.notEqual(one.url, other.url);
+    const response = await fetch(`${one.url}/health`);
+    assert.equal(response.headers.get('server'), `raffi-server/${one.version}`);
+    const closing = one.close();
+    assert.equal(one.close(), closing);
+    await closing;
+    await assert.rejects(fetch(`${one.url}/health`));
+    assert.ok((await fetch(`${other.url}/health`)).ok);
+    await other.close();
+  });
+
+  test('does as its options say', async () => {
+    const lines: string[] = [];
+    const server = await createServer({
+      host: '::1',
+      variables: { DEBUG: '1', RAFFI_MAX_SESSIONS: '1', RAFFI_HWACCEL: 'none' },
+      log: (line) => lines.push(line),
+    });
+    assert.match(server.url, /^http:\/\/\[::1\]:\d+$/);
+    const body = JSON.stringify({ source: 'http://127.0.0.1:9/film.mkv' });
+    const create = () =>
+      fetch(`${server.url}/sessions`, { method: 'POST', headers: { 'content-type': 'application/json' }, body });
+    assert.deepEqual([(await create()).status, (await create()).status], [201, 503]);
+    await server.close();
+    const entries = lines.map((line) => JSON.parse(line) as { msg: string });
+    assert.ok(entries.some(({ msg }) => msg === 'answered'));
+  });
+
+  test('does not read the RAFFI_ variables of the program around it', async () => {
+    process.env.RAFFI_SESSION_IDLE = 'soon';
+    try {
+      await (await createServer()).close();
+    } finally {
+      delete process.env.RAFFI_SESSION_IDLE;
+    }
+  });
+
+  test('an address in use is the error of the system', async () => {
+    const taken = createPlainServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => taken.once('listening', resolve));
+    try {
+      await assert.rejects(createServer({ port: (taken.address() as AddressInfo).port }), { code: 'EADDRINUSE' });
+    } finally {
+      taken.close();
+    }
+  });
+
+  const BAD: readonly (readonly [options: unknown, name: string, message: RegExp])[] = [
+    [{ port: '6969' }, 'TypeError', /port must/],
+    [{ port: 65_536 }, 'TypeError', /port must/],
+    [{ port: 1.5 }, 'TypeError', /port must/],
+    [{ host: '' }, 'TypeError', /host must/],
+    [{ host: '127.0.0.1:80/x' }, 'ConfigError', /RAFFI_SERVER_ADDR/],
+    [{ prot: 6969 }, 'TypeError', /no option prot/],
+    [{ log: 'stdout' }, 'TypeError', /log must/],
+    [{ variables: { RAFFI_MAX_RUNS: 2 } }, 'TypeError', /variables\.RAFFI_MAX_RUNS must be a string/],
+    [{ variables: { RAFFI_MAX_RUNS: 'two' } }, 'ConfigError', /RAFFI_MAX_RUNS.*"two"/],
+    [{ variables: { RAFFI_MEDIA_ROOT: '/films' } }, 'ConfigError', /RAFFI_MEDIA_ROOT has no effect/],
+    [{ variables: { PORT: '1' } }, 'ConfigError', /PORT has no effect/],
+    [{ variables: { RAFFI_SERVER_ADDR: ':1' } }, 'ConfigError', /RAFFI_SERVER_ADDR/],
+    [{ variables: { RAFFI_PARENT_PID: '1' } }, 'ConfigError', /RAFFI_PARENT_PID/],
+  ];
+  for (const [options, name, message] of BAD)
+    test(`refuses ${JSON.stringify(options)}`, async () => {
+      await assert.rejects(createServer(options as ServerOptions), { name, message });
+    });
+});
