@@ -87,7 +87,10 @@ const answers = (url: string): Promise<boolean> =>
     () => false,
   );
 
-describe('the example of a parent process', { timeout: 300_000 }, () => {
+describe('the example of a parent process', {
+  timeout: 300_000,
+  skip: process.platform === 'win32' && 'Windows knows neither SIGTERM nor SIGSTOP',
+}, () => {
   test('starts the server, reads its log, and stops it', async () => {
     const log: Record<string, unknown>[] = [];
     await using parent = supervised({ onLog: (entry) => log.push(entry) });
