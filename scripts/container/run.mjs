@@ -103,6 +103,21 @@ async function use(base) {
   say('files outside /media are refused');
 }
 
+/** What surrounds the server: its user, its rights, what it may write to. @param {number} pid */
+function examine(pid) {
+  const status = readFileSync(`/proc/${pid}/status`, 'utf8');
+  assert.match(status, new RegExp(`^Uid:\\t${uid}\\t${uid}\\t${uid}\\t${uid}$`, 'm'));
+  assert.match(status, /^NSpid:.*\t1$/m);
+  for (const set of ['Inh', 'Prm', 'Eff', 'Bnd']) assert.match(status, new RegExp(`^Cap${set}:\\t0+$`, 'm'));
+  say(`process 1 is user ${uid} without capabilities, ${/^VmRSS:\s*(.*)$/m.exec(status)?.[1]} of memory`);
+  for (const path of ['/app', '/media', '/etc'])
+    assert.match(inside('touch', `${path}/x`).stderr, /Read-only file system/);
+  for (const path of [...image.volumes, '/tmp']) assert.equal(inside('touch', `${path}/x`).stderr, '');
+  say(`writable: /tmp ${image.volumes.join(' ')}; read-only: the rest`);
+  assert.equal(inside(...image.healthcheck).status, 0);
+  say('the health check says healthy');
+}
+
 async function main() {
   const storage = mkdtempSync(join(tmpdir(), 'raffi-volumes-'));
   sh('chmod', '755', storage);
@@ -121,17 +136,7 @@ async function main() {
     assert.ok(port, `it does not listen: ${line} ${log}`);
     say(`it listens after ${Math.round(performance.now() - began)} ms`);
     const pid = Number(readFileSync(`/proc/${server.pid}/task/${server.pid}/children`, 'utf8'));
-    const status = readFileSync(`/proc/${pid}/status`, 'utf8');
-    assert.match(status, new RegExp(`^Uid:\\t${uid}\\t${uid}\\t${uid}\\t${uid}$`, 'm'));
-    assert.match(status, /^NSpid:.*\t1$/m);
-    for (const set of ['Inh', 'Prm', 'Eff', 'Bnd']) assert.match(status, new RegExp(`^Cap${set}:\\t0+$`, 'm'));
-    say(`process 1 is user ${uid} without capabilities, ${/^VmRSS:\s*(.*)$/m.exec(status)?.[1]} of memory`);
-    for (const path of ['/app', '/media', '/etc'])
-      assert.match(inside('touch', `${path}/x`).stderr, /Read-only file system/);
-    for (const path of [...image.volumes, '/tmp']) assert.equal(inside('touch', `${path}/x`).stderr, '');
-    say(`writable: /tmp ${image.volumes.join(' ')}; read-only: the rest`);
-    assert.equal(inside(...image.healthcheck).status, 0);
-    say('the health check says healthy');
+    examine(pid);
     await use(`http://127.0.0.1:${port}`);
     const stopping = performance.now();
     process.kill(pid, 'SIGTERM');
