@@ -41,7 +41,8 @@ async function viewer(url: string, id: string): Promise<void> {
 }
 
 try {
-  await using server = await startServer({}, fileURLToPath(new URL('lib/loop-delay.ts', import.meta.url)));
+  const preload = fileURLToPath(new URL('lib/loop-delay.ts', import.meta.url));
+  await using server = await startServer({}, { preload });
   await new Promise((resolve) => setTimeout(resolve, 1_500));
   const start = performance.now();
   await Promise.all(

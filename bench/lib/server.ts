@@ -12,15 +12,27 @@ export interface BenchServer extends AsyncDisposable {
   readonly pid: number;
 }
 
-/** The real server in a process of its own; `preload` is a module that it loads first. */
-export async function startServer(env: Record<string, string> = {}, preload?: string): Promise<BenchServer> {
+interface ServerOptions {
+  /** A module that it loads first. */
+  readonly preload?: string | undefined;
+  /** Gets the lines of its log, which go to stderr otherwise. */
+  readonly log?: ((line: string) => void) | undefined;
+}
+
+/** The real server in a process of its own. */
+export async function startServer(
+  env: Record<string, string> = {},
+  { preload, log }: ServerOptions = {},
+): Promise<BenchServer> {
   // As `npm start` does: what is allocated much is bytes outside of the heap, and a young generation of 48 MB would only be resident memory.
   const args = ['--max-semi-space-size=8', ...(preload ? ['--import', preload] : []), `${ROOT}bin/raffi-server.mjs`];
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
     env: { ...process.env, RAFFI_SERVER_ADDR: '127.0.0.1:0', ...env },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['ignore', 'pipe', log ? 'pipe' : 'inherit'],
   });
+  if (log && child.stderr) createInterface({ input: child.stderr }).on('line', log);
+  if (child.stdout === null) throw new Error('no output to read');
   const lines = createInterface({ input: child.stdout });
   const [line] = (await once(lines, 'line')) as [string];
   return {

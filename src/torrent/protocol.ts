@@ -158,7 +158,7 @@ export type EngineEvent =
     }
   /** These pieces are verified and on the disk: they may be read from their chunk files. */
   | { readonly type: 'verified'; readonly infoHash: InfoHash; readonly pieces: readonly number[] }
-  /** At most once a second while something moves, and once when it stops. */
+  /** At most once a second while something moves, once when it stops, and when a torrent has its first peer. */
   | { readonly type: 'stats'; readonly stats: readonly TorrentStats[] }
   | { readonly type: 'banned'; readonly infoHash: InfoHash; readonly peer: PeerAddress; readonly reason: string }
   /** A peer told the port of its DHT node (BEP 5). */

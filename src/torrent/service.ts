@@ -170,6 +170,7 @@ export class TorrentService implements AsyncDisposable {
       mostAhead: () => this.#mostAhead(),
       mayFillUp: () => this.#mayFillUp(),
       grown: () => this.#checkDisk(),
+      note: (fields, message) => this.#options.log.debug(fields, message),
       closed: () => {
         if (this.#swarms.get(infoHash) === swarm) this.#swarms.delete(infoHash);
         this.changes.tell(swarm);

@@ -6,6 +6,7 @@ import type { TorrentFile } from './metainfo.ts';
 import { PieceMap } from './piece-map.ts';
 import type { TorrentStats } from './protocol.ts';
 import { type StatusInput, swarmStatus } from './status.ts';
+import { Timeline } from './timeline.ts';
 import { TorrentSource } from './torrent-source.ts';
 
 const MB = 1024 * 1024;
@@ -97,6 +98,7 @@ test('when it starts and whether it keeps up follow from what the swarm gives', 
     viewers: 1,
     mostAhead: 32 * MB,
     failure: undefined,
+    timeline: new Timeline(() => {}),
     changed: () => {},
     closed: () => {},
   };
@@ -129,6 +131,7 @@ test('a reader that leaves takes what it wanted along', async () => {
     viewers: 1,
     mostAhead: 32 * MB,
     failure: undefined,
+    timeline: new Timeline(() => {}),
     changed: () => {
       changes += 1;
     },

@@ -19,6 +19,7 @@ import { PieceMap } from './piece-map.ts';
 import type { ByteRange, Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
 import { withoutChunks } from './ranges.ts';
 import { type SwarmStatus, swarmStatus } from './status.ts';
+import { Timeline } from './timeline.ts';
 import { type SourceHost, TorrentSource } from './torrent-source.ts';
 import type { Tracker } from './tracker-url.ts';
 
@@ -52,6 +53,8 @@ export interface SwarmOptions {
   readonly grown: () => void;
   /** Nothing is left of it. */
   readonly closed: () => void;
+  /** For the debug log. */
+  readonly note: (fields: object, message: string) => void;
 }
 
 export interface FileOpening {
@@ -63,6 +66,7 @@ export interface FileOpening {
 
 export class Swarm implements SourceHost, AsyncDisposable {
   readonly infoHash: InfoHash;
+  readonly timeline: Timeline;
   /** Sessions on it. */
   viewers = 0;
   /** The file that a session chose last, for those who name none; undefined: the best one. */
@@ -93,6 +97,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.infoHash = seed.infoHash;
     this.#seed = seed;
     this.#options = options;
+    this.timeline = new Timeline((fields, message) => options.note({ infoHash: this.infoHash, ...fields }, message));
     this.#arrival.promise.catch(() => {});
     this.#starting = this.#start();
   }
@@ -140,7 +145,9 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   /** @param from where who names them is. */
   addPeers(peers: readonly PeerAddress[], from: Nearness): void {
-    if (peers.length > 0 && !this.#life.signal.aborted) this.#engine?.addPeers(this.infoHash, peers, from);
+    if (peers.length === 0 || this.#life.signal.aborted) return;
+    this.timeline.mark('addresses');
+    this.#engine?.addPeers(this.infoHash, peers, from);
   }
 
   /** Resolves when the metadata is known. @throws AppError `torrent-*`; the signal's reason. */
@@ -214,6 +221,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   set stats(stats: TorrentStats) {
     const before = this.#stats?.peers ?? 0;
     this.#stats = stats;
+    if (stats.peers > 0) this.timeline.mark('peer');
     if (this.#isBusy()) this.#capacity = this.#capacity * 0.7 + stats.downloadBytesPerSecond * 0.3;
     if (before > 0 && stats.peers === 0) this.#options.discovery.hurry(this.infoHash);
   }
@@ -333,6 +341,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#engine = engine;
     const peersFrom = this.#options.linksFrom;
     await engine.add({ infoHash, directory, keep, peers, peersFrom, ...(info ? { info } : {}) });
+    this.timeline.mark('engine');
     this.changed();
   }
 
@@ -356,6 +365,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
       return;
     }
     clearTimeout(this.#metadataTimer);
+    this.timeline.mark('metadata');
     this.#noContent = undefined;
     this.#failure = undefined;
     if (metainfo.isPrivate) void this.#options.discovery.makePrivate(this.infoHash);
@@ -377,6 +387,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   #onVerified(verified: readonly number[]): void {
     const content = this.#content;
     if (content === undefined) return;
+    this.timeline.mark('piece');
     const { pieces, chunkLength } = content;
     const isGoing = (piece: number): boolean =>
       this.#forgetting.has(Math.floor((piece * pieces.pieceLength) / chunkLength));

@@ -12,6 +12,7 @@ import type { TorrentFile } from './metainfo.ts';
 import type { PieceMap } from './piece-map.ts';
 import { type Playhead, Playheads } from './playheads.ts';
 import type { ByteRange, InfoHash, ReaderDemand } from './protocol.ts';
+import type { Timeline } from './timeline.ts';
 
 const MB = 1024 * 1024;
 /** To have ahead of each playhead: this, or these seconds of the content, whichever is more. */
@@ -31,6 +32,7 @@ export interface SourceHost {
   readonly mostAhead: number;
   /** Why nothing comes at the moment, if so. */
   readonly failure: AppError | undefined;
+  readonly timeline: Timeline;
   /** What is wanted has changed. */
   changed(): void;
   closed(source: TorrentSource): void;
@@ -94,12 +96,15 @@ export class TorrentSource implements Source {
   }
 
   async #wait(wait: Wait, signal: AbortSignal): Promise<void> {
-    const { pieces, failure } = this.#host;
+    const { pieces, failure, timeline } = this.#host;
     if (failure) throw failure;
+    const { start, end } = wait.range;
+    const since = timeline.ms;
     this.#waits.add(wait);
     this.#changed();
     try {
       await pieces.wait(wait.range, signal);
+      timeline.waited(since, start - this.file.offset, end - start);
     } finally {
       this.#waits.delete(wait);
     }

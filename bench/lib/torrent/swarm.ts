@@ -36,8 +36,19 @@ export async function torrentOf(
     out.end();
     await once(out, 'close');
   }
-  if (!existsSync(torrent)) await run(PYTHON, [join(lib, 'make_torrent.py'), file, String(pieceLength), torrent]);
+  await makeTorrent(file, pieceLength, torrent);
   return { file, torrent };
+}
+
+async function makeTorrent(file: string, pieceLength: number, torrent: string): Promise<void> {
+  if (!existsSync(torrent)) await run(PYTHON, [join(lib, 'make_torrent.py'), file, String(pieceLength), torrent]);
+}
+
+/** The torrent of a file, beside it. */
+export async function torrentOfFile(file: string, pieceLength: number): Promise<string> {
+  const torrent = `${file}-${pieceLength}.torrent`;
+  await makeTorrent(file, pieceLength, torrent);
+  return torrent;
 }
 
 export interface Seeders extends AsyncDisposable {

@@ -71,7 +71,8 @@ export async function readFirstPackets(
   if (head.base <= walker.pos && walker.pos < head.base + head.bytes.length) walker.attach(head.bytes, head.base);
   const remote = source.latency === 'remote';
   const step = remote ? REMOTE_STEP : LOCAL_STEP;
-  let fills = 0;
+  /** Bytes that were asked for. */
+  let read = 0;
   let startTicks = -1;
   const missing = new Set([...tracks.values()].filter((seen) => isMedia(seen.entry)));
   try {
@@ -79,10 +80,11 @@ export async function readFirstPackets(
       const result = walker.next();
       if (result === END || walker.pos - layout.firstCluster > MAX_BYTES) break;
       if (result !== BLOCK) {
-        // Over HTTP one more read, and only for what can't be done without.
-        if (remote && (fills > 0 || ![...missing].some(isNeeded))) break;
-        fills++;
-        if (!(await feed.fill(walker, step))) break;
+        // Over HTTP one more read, and only for what can't be done without; of a torrent the same bytes, as they come.
+        if (remote && (read >= step || ![...missing].some(isNeeded))) break;
+        const part = scarceStep(source, walker.pos) ?? step;
+        read += part;
+        if (!(await feed.fill(walker, part))) break;
         continue;
       }
       blocks++;
@@ -101,6 +103,12 @@ export async function readFirstPackets(
   } finally {
     feed.release();
   }
+}
+
+/** Where bytes are scarce: up to where what comes next ends. */
+function scarceStep(source: Source, pos: number): number | undefined {
+  const end = source.isScarce ? source.boundaryAfter?.(pos) : undefined;
+  return end === undefined || end <= pos ? undefined : end - pos;
 }
 
 /** How far to look, seconds: further for a track that can't be described without its first packet. */

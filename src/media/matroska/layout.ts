@@ -193,6 +193,13 @@ export class LayoutReader {
     }
   }
 
+  /** Where bytes are scarce, those of `readTargets` are asked for while others are still on their way. */
+  beginTargets(): void {
+    if (!this.#source.isScarce) return;
+    const lowest = this.#lowestOfTail(this.#targets.filter((target) => !this.#isLoaded(target)));
+    if (lowest !== undefined) this.window.begin(lowest);
+  }
+
   /** What SeekHead tells of and the head did not hold: for a remote source mostly one read. */
   async readTargets(): Promise<void> {
     const done = new Set<Target>();
@@ -216,8 +223,13 @@ export class LayoutReader {
 
   async #readTail(targets: readonly Target[]): Promise<void> {
     if (this.#source.latency !== 'remote') return;
-    const lowest = targets.find((target) => this.#source.size - target.pos <= MAX_TAIL);
-    if (lowest !== undefined) await this.window.bytes(lowest.pos, this.#source.size - lowest.pos);
+    const lowest = this.#lowestOfTail(targets);
+    if (lowest !== undefined) await this.window.bytes(lowest, this.#source.size - lowest);
+  }
+
+  #lowestOfTail(targets: readonly Target[]): number | undefined {
+    const inTail = targets.map(({ pos }) => pos).filter((pos) => this.#source.size - pos <= MAX_TAIL);
+    return inTail.length > 0 ? Math.min(...inTail) : undefined;
   }
 
   async #loadTarget(target: Target): Promise<void> {

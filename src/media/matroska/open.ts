@@ -35,6 +35,7 @@ export async function openFile(source: Source, signal: AbortSignal): Promise<Ope
   try {
     await reader.readHead();
     head = firstClusterHead(layout, window.held());
+    reader.beginTargets();
     if (layout.tracks.length > 0) await look();
     await reader.readTargets();
     if (layout.tracks.length > 0 && seen.size === 0) await look();

@@ -19,6 +19,8 @@ export class Window {
   readonly #step: number;
   #bytes: Uint8Array = new Uint8Array(0);
   #base = 0;
+  /** A read that was begun before it is asked for. */
+  #ahead: { readonly pos: number; readonly bytes: Promise<Uint8Array>; readonly leave: AbortController } | undefined;
   /** How many reads were made. */
   reads = 0;
 
@@ -40,12 +42,35 @@ export class Window {
       this.#signal.throwIfAborted();
       this.source.recycle(this.#bytes);
       this.#bytes = new Uint8Array(0);
-      this.#bytes = await this.source.read(pos, Math.max(length, step), this.#signal);
+      this.#bytes = await this.#read(pos, Math.max(length, step));
       this.#base = pos;
       this.reads++;
     }
     const at = pos - this.#base;
     return this.#bytes.subarray(Math.min(at, this.#bytes.length), at + length);
+  }
+
+  /** Begins to read from `pos` to the end of the source: for the call of `bytes` that asks for something from there on. */
+  begin(pos: number): void {
+    this.#leaveAhead();
+    const leave = new AbortController();
+    const bytes = this.source.read(pos, this.source.size - pos, AbortSignal.any([this.#signal, leave.signal]));
+    bytes.catch(() => {}); // told to who asks for it
+    this.#ahead = { pos, bytes, leave };
+  }
+
+  #read(pos: number, length: number): Promise<Uint8Array> {
+    if (this.#ahead?.pos !== pos) return this.source.read(pos, length, this.#signal);
+    const { bytes } = this.#ahead;
+    this.#ahead = undefined;
+    return bytes;
+  }
+
+  #leaveAhead(): void {
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    ahead?.leave.abort();
+    ahead?.bytes.then((bytes) => this.source.recycle(bytes)).catch(() => {});
   }
 
   /** The element header at `pos`; undefined when there is none. */
@@ -59,6 +84,7 @@ export class Window {
   }
 
   release(): void {
+    this.#leaveAhead();
     this.source.recycle(this.#bytes);
     this.#bytes = new Uint8Array(0);
   }

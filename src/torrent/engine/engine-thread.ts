@@ -255,6 +255,10 @@ export class EngineThread implements SwarmOwner {
     this.dialMore();
     if (now < this.#statsAt) return;
     this.#statsAt = now + STATS_MS;
+    this.tellStats();
+  }
+
+  tellStats(): void {
     const changed = [...this.#swarms.values()]
       .map((swarm) => swarm.stats())
       .filter((stats) => {

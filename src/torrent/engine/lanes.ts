@@ -56,6 +56,12 @@ export class Lanes {
     return fresh;
   }
 
+  /** Whether anything of these ranks is wanted. */
+  wants(first: number, last: number): boolean {
+    for (let rank = first; rank <= last; rank += 1) if (this.byRank[rank]!.length > 0) return true;
+    return false;
+  }
+
   #span({ start, end }: ByteRange): { first: number; last: number } {
     const { pieceLength, pieceCount } = this.#layout;
     const first = Math.max(0, Math.floor(start / pieceLength));

@@ -28,13 +28,17 @@ export interface WantedBlock {
 const LEAST_DEPTH = 0.2;
 const MOST_DEPTH = 2;
 const FEWEST_REQUESTS = 3;
-const FIRST_REQUESTS = 4;
+/** At first, among all peers that may come: more for the only one, whom nobody else can help. */
+const FIRST_REQUESTS = 16;
+const FEWEST_FIRST = 4;
 /** As long as nothing is known of a peer's rate, it may be asked for so much. */
 const FIRST_SLOW = 16;
 /** What clients commonly allow, unless they say otherwise (BEP 10 `reqq`). */
 const COMMON_QUEUE = 250;
 const MOST_QUEUE = 500;
 const UNPROVEN_SECONDS = 0.3;
+/** A rate is not judged by less. */
+const LEAST_INTERVAL_MS = 20;
 const KEEP_ALIVE_MS = 110_000;
 /** Blocks that nobody asked for, and that a peer may send all the same before it is thrown out. */
 const TOLERATED = 8;
@@ -69,14 +73,16 @@ export class Peer {
 
   #late = TOLERATED;
   #mostRequests = COMMON_QUEUE;
-  #pipeline = FIRST_REQUESTS;
+  #pipeline: number;
   #slowStart = true;
   /** Seconds. */
   #depth = LEAST_DEPTH;
   /** The rate of the last interval alone. */
   #before = 0;
-  /** Bytes of payload per second, from and to the peer. */
+  /** Bytes of payload per second, from and to the peer. Until the first interval is over, by what has come. */
   rate = 0;
+  #measured = false;
+  #firstAskedAt = 0;
   uploadRate = 0;
   downloaded = 0;
   #received = 0;
@@ -95,10 +101,12 @@ export class Peer {
   dropSink: () => void = () => {};
   #flushing = false;
 
-  constructor(link: Link, known: KnownPeer, outgoing: boolean) {
+  /** @param others how many peers there may be, this one included. */
+  constructor(link: Link, known: KnownPeer, outgoing: boolean, others: number) {
     this.link = link;
     this.known = known;
     this.outgoing = outgoing;
+    this.#pipeline = Math.max(FEWEST_FIRST, Math.ceil(FIRST_REQUESTS / Math.max(1, others)));
   }
 
   get address(): PeerAddress {
@@ -146,6 +154,7 @@ export class Peer {
 
   ask(key: number, piece: number, begin: number, length: number): void {
     if (this.asked.size === 0) this.waitingSince = clock.now;
+    if (this.#firstAskedAt === 0) this.#firstAskedAt = clock.now;
     this.asked.set(key, clock.now);
     this.out.block(MESSAGE.request, piece, begin, length);
     this.flushLater();
@@ -188,6 +197,8 @@ export class Peer {
     this.#received += bytes;
     this.downloaded += bytes;
     if (this.#slowStart) this.#pipeline += 1;
+    if (!this.#measured)
+      this.rate = (this.downloaded * 1000) / Math.max(LEAST_INTERVAL_MS, clock.now - this.#firstAskedAt);
   }
 
   sent(bytes: number): void {
@@ -203,7 +214,8 @@ export class Peer {
       // Nothing for a whole interval, where blocks should have come: it answers in bursts, and the next one may be larger.
       const inBursts = now === 0 && this.rate * seconds > BLOCK;
       this.#depth = inBursts ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(LEAST_DEPTH, this.#depth * 0.94);
-      this.rate = this.rate === 0 ? now : this.rate * 0.6 + now * 0.4;
+      this.rate = this.#measured ? this.rate * 0.6 + now * 0.4 : Math.max(this.rate, now);
+      this.#measured = this.downloaded > 0;
       // A burst in one interval is no reason to ask for more; a beginning is.
       const base = this.#slowStart ? Math.max(this.rate, now) : this.rate;
       const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((base * this.#depth) / BLOCK));

@@ -1,8 +1,8 @@
 /**
  * Which block to ask a peer for next. In this order: what a read waits for; the windows ahead of the playheads, in turn;
  * the index; the rest. Within a rank a peer goes on with the piece that it is at; one that is fast enough to make a
- * piece alone begins its own; others join the first that has free blocks. With nothing free, it takes over from
- * slower peers: blocks that a read waits for are asked twice.
+ * piece alone begins its own; others join the first that has free blocks. Where nothing is free of what a read waits for, blocks
+ * that come late are asked twice, before anything of less urgency; where nothing is free at all, it takes over from slower peers.
  */
 import { ActivePiece } from './active-piece.ts';
 import type { BitField } from './bit-field.ts';
@@ -41,6 +41,7 @@ export class Picker {
   readonly #stride: number;
   /** There was no memory for another piece. */
   #short = false;
+  readonly #hurryAgain = new WeakMap<Peer, number>();
   readonly #stealAgain = new WeakMap<Peer, number>();
 
   constructor(layout: Layout, have: BitField, pool: SlabPool, availability: Uint16Array, owner: PickerOwner) {
@@ -78,14 +79,22 @@ export class Picker {
     let left = Math.min(peer.room, most);
     const all = left;
     while (left > 0) {
-      const piece = this.#choose(peer);
+      let asked = this.#fillFrom(RANK.waiting, RANK.waiting, peer, left);
+      // What a read waits for is asked twice before anything else is asked once.
+      if (asked === 0) asked = this.#takeOver(RANK.waiting, RANK.waiting, this.#hurryAgain, peer, left);
+      if (asked === 0) asked = this.#fillFrom(RANK.ahead, RANK.rest, peer, left);
       // Without memory there is work enough under way: nothing to take from others.
-      if (piece === undefined && this.#short) break;
-      const asked = piece === undefined ? this.#takeOver(peer, left) : this.#askFrom(piece, peer, left);
+      if (asked === 0 && !this.#short) asked = this.#takeOver(RANK.ahead, RANK.rest, this.#stealAgain, peer, left);
       if (asked === 0) break;
       left -= asked;
     }
     return all - left;
+  }
+
+  /** @returns how many blocks it was asked for. */
+  #fillFrom(first: number, last: number, peer: Peer, most: number): number {
+    const piece = this.#choose(first, last, peer);
+    return piece === undefined ? 0 : this.#askFrom(piece, peer, most);
   }
 
   #askFrom(piece: PeerPiece, peer: Peer, most: number): number {
@@ -106,10 +115,10 @@ export class Picker {
     peer.ask(this.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
   }
 
-  #choose(peer: Peer): PeerPiece | undefined {
+  #choose(first: number, last: number, peer: Peer): PeerPiece | undefined {
     this.#short = false;
-    this.lanes.refreshRest(clock.now, this.#availability, (piece) => !this.#have.has(piece));
-    for (let rank = RANK.waiting as number; rank <= RANK.rest; rank += 1) {
+    if (last === RANK.rest) this.lanes.refreshRest(clock.now, this.#availability, (piece) => !this.#have.has(piece));
+    for (let rank = first; rank <= last; rank += 1) {
       const lanes = this.lanes.byRank[rank]!;
       if (lanes.length === 0) continue;
       const urgent = rank === RANK.waiting;
@@ -204,12 +213,12 @@ export class Picker {
     return true;
   }
 
-  /** Nothing is free: blocks that others are late with. */
-  #takeOver(peer: Peer, most: number): number {
-    if ((this.#stealAgain.get(peer) ?? 0) > clock.now) return 0;
+  /** Nothing is free: blocks that others are late with. `again` says when a peer may be looked at anew. */
+  #takeOver(first: number, last: number, again: WeakMap<Peer, number>, peer: Peer, most: number): number {
+    if ((again.get(peer) ?? 0) > clock.now || !this.lanes.wants(first, last)) return 0;
     let asked = 0;
     for (const ratio of STEAL_RATIOS) {
-      for (let rank = RANK.waiting as number; rank <= RANK.rest && asked < most; rank += 1)
+      for (let rank = first; rank <= last && asked < most; rank += 1)
         for (const piece of this.making) {
           if (this.lanes.rankOf[piece.index] !== rank || piece.complete || asked >= most) continue;
           if (piece.solo === undefined && !peer.known.suspected && peer.offers(piece.index))
@@ -217,7 +226,7 @@ export class Picker {
         }
       if (asked > 0) return asked;
     }
-    this.#stealAgain.set(peer, clock.now + STEAL_PAUSE_MS);
+    again.set(peer, clock.now + STEAL_PAUSE_MS);
     return 0;
   }
 

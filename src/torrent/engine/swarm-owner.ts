@@ -21,4 +21,6 @@ export interface SwarmOwner extends Traffic {
   tell(event: EngineEvent): void;
   /** A connection ended or an address came up: somebody else may be called. */
   dialMore(): void;
+  /** Statistics are told before their time. */
+  tellStats(): void;
 }

@@ -49,6 +49,7 @@ function ownerOf(events: EngineEvent[], pool: SlabPool): SwarmOwner {
     maxConnectionsPerTorrent: 50,
     tell: (event) => events.push(event),
     dialMore: () => {},
+    tellStats: () => {},
     downloadAllowance: () => Number.POSITIVE_INFINITY,
     downloadSpent: () => {},
     uploadAllowance: () => Number.POSITIVE_INFINITY,

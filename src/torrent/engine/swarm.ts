@@ -45,6 +45,8 @@ export class Swarm implements PeerOwner {
   #work: Work | undefined;
   #starting: Promise<void> | undefined;
   #demand = NO_DEMAND;
+  /** Somebody has been here. */
+  #met = false;
   #closed = false;
 
   constructor(torrent: AddTorrent, owner: SwarmOwner) {
@@ -172,7 +174,7 @@ export class Swarm implements PeerOwner {
       return;
     }
     known.connected = true;
-    const peer = new Peer(link, known, outgoing);
+    const peer = new Peer(link, known, outgoing, this.book.size);
     const messages = new PeerMessages(peer, this);
     this.peers.add(peer);
     this.#messages.set(peer, messages);
@@ -183,6 +185,8 @@ export class Swarm implements PeerOwner {
     // Others give out their slots every ten seconds: who says only after the metadata that it is interested waits that long.
     if (work === undefined) peer.setInterested(true);
     else work.uploads.welcome(peer);
+    if (!this.#met) this.#owner.tellStats();
+    this.#met = true;
     messages.begin();
   }
 
