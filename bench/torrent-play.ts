@@ -1,5 +1,5 @@
 /**
- * The whole server in slow swarms: 1 seeder of 3 MB/s, 8 of 375 KB/s each, round trips of 40 ms (libtorrent, and a tracker, behind relays, see slow-relay.ts).
+ * The whole server in slow swarms: 1 seeder of 3 MB/s, 8 of 375 KB/s each, round trips of 40 ms (`--rtt`) (libtorrent, and a tracker, behind relays, see slow-relay.ts).
  * From `POST /sessions` with a magnet link to the first byte of the first segment, asked for as players do; to the first byte of `/file`; from a Range at the middle,
  * while the beginning still downloads, to its first byte. Each round has a server of its own. `--timeline` prints what happened when.
  *
@@ -22,6 +22,7 @@ const { values } = parseArgs({
   options: {
     seconds: { type: 'string', default: '600' },
     piece: { type: 'string', default: '524288' },
+    rtt: { type: 'string', default: '40' },
     rounds: { type: 'string', default: '5' },
     containers: { type: 'string', default: 'mkv,mp4' },
     timeline: { type: 'boolean', default: false },
@@ -29,7 +30,7 @@ const { values } = parseArgs({
   },
 });
 const CACHE = join(import.meta.dirname, '../.cache/bench');
-const RTT_MS = 40;
+const RTT_MS = Number(values.rtt);
 const TARGET_MS = 1200;
 const pieceLength = Number(values.piece);
 

@@ -1,5 +1,5 @@
 /**
- * The torrent engine in slow swarms: 1 seeder of 3 MB/s, 8 of 375 KB/s each, round trips of 40 ms (libtorrent behind
+ * The torrent engine in slow swarms: 1 seeder of 3 MB/s, 8 of 375 KB/s each, round trips of 40 ms (`--rtt`) (libtorrent behind
  * relays, see slow-relay.ts). From a magnet link to the first piece; from a seek to the middle to the piece there, while the
  * first reader's window still downloads; how much of what came was what readers had asked for.
  *
@@ -20,12 +20,13 @@ const { values } = parseArgs({
   options: {
     megabytes: { type: 'string', default: '400' },
     piece: { type: 'string', default: '1048576' },
+    rtt: { type: 'string', default: '40' },
     rounds: { type: 'string', default: '3' },
     folder: { type: 'string', default: join(tmpdir(), 'raffi-bench-torrent') },
   },
 });
 const MB = 1024 * 1024;
-const RTT_MS = 40;
+const RTT_MS = Number(values.rtt);
 const pieceLength = Number(values.piece);
 const { torrent } = await torrentOf(values.folder, Number(values.megabytes), pieceLength);
 const { infoHash } = infoOf(readFileSync(torrent));

@@ -148,7 +148,9 @@ export class Download {
       throw new WireError('a block of another extent than was asked for');
     peer.receiving = undefined;
     const piece = this.picker.active[index];
-    if (!peer.asked.has(this.picker.keyOf(index, block))) {
+    const key = this.picker.keyOf(index, block);
+    peer.answers(key);
+    if (!peer.asked.has(key)) {
       peer.tolerate();
       if (piece === undefined || !this.#adopt(piece, block, peer)) return;
     }

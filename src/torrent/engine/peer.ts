@@ -24,8 +24,13 @@ export interface WantedBlock {
   readonly length: number;
 }
 
-/** Seconds of a peer's own rate that are asked for ahead: more for those who answer in bursts, and run dry in between. */
-const LEAST_DEPTH = 0.2;
+/**
+ * Seconds of a peer's own rate that are asked for ahead: these, besides round trips (with some to spare: what is asked for too late
+ * makes the rate look smaller, and then less is asked for), more for those who answer in bursts, and run dry in between. What is
+ * asked for can hardly be called back, so a seek waits for it.
+ */
+const LEAST_DEPTH = 0.1;
+const ROUND_TRIPS = 1.5;
 const MOST_DEPTH = 2;
 const FEWEST_REQUESTS = 3;
 /** At first, among all peers that may come: more for the only one, whom nobody else can help. */
@@ -37,6 +42,7 @@ const FIRST_SLOW = 16;
 const COMMON_QUEUE = 250;
 const MOST_QUEUE = 500;
 const UNPROVEN_SECONDS = 0.3;
+const UNPROVEN_BLOCK_SECONDS = 0.03;
 /** A rate is not judged by less. */
 const LEAST_INTERVAL_MS = 20;
 const KEEP_ALIVE_MS = 110_000;
@@ -77,6 +83,10 @@ export class Peer {
   #slowStart = true;
   /** Seconds. */
   #depth = LEAST_DEPTH;
+  /** Seconds from a request, made when nothing else was asked for, to its answer: the least so far. */
+  #roundTrip = 0.1;
+  #probed = -1;
+  #probedAt = 0;
   /** The rate of the last interval alone. */
   #before = 0;
   /** Bytes of payload per second, from and to the peer. Until the first interval is over, by what has come. */
@@ -153,7 +163,11 @@ export class Peer {
   }
 
   ask(key: number, piece: number, begin: number, length: number): void {
-    if (this.asked.size === 0) this.waitingSince = clock.now;
+    if (this.asked.size === 0) {
+      this.waitingSince = clock.now;
+      this.#probed = key;
+      this.#probedAt = clock.now;
+    }
     if (this.#firstAskedAt === 0) this.#firstAskedAt = clock.now;
     this.asked.set(key, clock.now);
     this.out.block(MESSAGE.request, piece, begin, length);
@@ -165,6 +179,26 @@ export class Peer {
     this.#late += 1;
     this.out.block(MESSAGE.cancel, piece, begin, length);
     this.flushLater();
+  }
+
+  /** A block begins to come. */
+  answers(key: number): void {
+    if (key !== this.#probed) return;
+    const seconds = (clock.now - this.#probedAt) / 1000;
+    this.#roundTrip = this.downloaded === 0 ? seconds : Math.min(this.#roundTrip, seconds);
+    this.#probed = -1;
+  }
+
+  /** Seconds until a block that it was asked for is here, by what was asked for before it; below zero when it is late. */
+  secondsUntil(key: number): number {
+    let before = 1;
+    for (const other of this.asked.keys()) {
+      if (other === key) break;
+      before += 1;
+    }
+    const since = (clock.now - this.waitingSince) / 1000;
+    if (this.downloaded === 0) return UNPROVEN_SECONDS + before * UNPROVEN_BLOCK_SECONDS - since;
+    return (before * BLOCK) / Math.max(this.rate, 1024) - since;
   }
 
   /** A block came, or will not. @returns whether it was asked for. */
@@ -213,7 +247,8 @@ export class Peer {
       this.#before = now;
       // Nothing for a whole interval, where blocks should have come: it answers in bursts, and the next one may be larger.
       const inBursts = now === 0 && this.rate * seconds > BLOCK;
-      this.#depth = inBursts ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(LEAST_DEPTH, this.#depth * 0.94);
+      const least = Math.min(MOST_DEPTH, LEAST_DEPTH + ROUND_TRIPS * this.#roundTrip);
+      this.#depth = inBursts ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(least, this.#depth * 0.94);
       this.rate = this.#measured ? this.rate * 0.6 + now * 0.4 : Math.max(this.rate, now);
       this.#measured = this.downloaded > 0;
       // A burst in one interval is no reason to ask for more; a beginning is.

@@ -17,6 +17,9 @@ import { BLOCK } from './wire/reader.ts';
 const OWN_PIECE_SECONDS = 1;
 /** How much slower a peer must be for its blocks to be taken from it: first those of the very slow, then of the slow. */
 const STEAL_RATIOS = [10, 3];
+/** What a read waits for is asked of another peer when it is late by so much, or would come sooner by so much and this factor. */
+const LATE_SECONDS = 0.15;
+const SOONER = 1.5;
 /** When a look for blocks to take over found nothing, it is not repeated before. */
 const STEAL_PAUSE_MS = 50;
 
@@ -236,14 +239,14 @@ export class Picker {
       const other = piece.askedOf(block);
       if (other === undefined || other === peer || piece.secondOf(block) !== undefined) continue;
       const key = this.keyOf(piece.index, block);
-      const age = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
-      const expected = other.queueSeconds;
-      const receiving = other.receiving === piece && other.receivingBlock === block;
       if (rank === RANK.waiting) {
-        const left = Math.max(expected - age, age / 10);
-        if (age < 1.5 * expected + 0.1 && peer.queueSeconds * 1.3 + 0.02 > left) continue;
-      } else if (age < 3 * expected + 1) {
-        if (receiving || peer.rate < other.rate * ratio) continue;
+        const left = other.secondsUntil(key);
+        const late = left < -LATE_SECONDS;
+        if (!late && peer.queueSeconds * SOONER + LATE_SECONDS > left) continue;
+      } else {
+        const age = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
+        const receiving = other.receiving === piece && other.receivingBlock === block;
+        if (age < 3 * other.queueSeconds + 1 && (receiving || peer.rate < other.rate * ratio)) continue;
         piece.unask(block, other);
         other.cancel(key, piece.index, block * BLOCK, piece.blockLength(block));
       }
