@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { EVERYTHING, randomBytes, TestEngine, testFolder, torrentOf } from '../fixtures/torrent/engine-kit.ts';
-import { WirePeer } from '../fixtures/torrent/wire-peer.ts';
+import { WirePeer, type WirePeerOptions } from '../fixtures/torrent/wire-peer.ts';
 
 const KB = 1024;
 const MB = 1024 * KB;
@@ -125,6 +125,57 @@ test('ten readers at random places get their bytes, and one that leaves cancels 
       tell();
     }),
   );
+});
+
+test('all of it at once: ten readers, pieces of 16 MiB, a liar, sixty silent peers, one that vanishes and comes back', async () => {
+  const torrent = torrentOf(96 * MB + 4321, 16 * MB);
+  await using folder = await testFolder();
+  await using stack = new AsyncDisposableStack();
+  const start = async (options: WirePeerOptions): Promise<WirePeer> => stack.use(await WirePeer.start(torrent, options));
+  const silent = await Promise.all(
+    Array.from({ length: 60 }, (_, n) => start(n % 2 === 0 ? { silent: true } : { mute: true })),
+  );
+  const liar = await start({ rate: 20 * MB, corrupt: (_, begin) => begin === 64 * KB });
+  const honest = await start({ rate: 20 * MB });
+  const fickle = await start({ rate: 20 * MB });
+  await using engine = await TestEngine.start({ bufferBytes: 24 * MB });
+  await engine.add(
+    torrent,
+    folder.path,
+    [...silent, liar, fickle, honest].map(({ address }) => address),
+  );
+  const places = randomBytes(400, 9);
+  const waiting = new Map<number, { start: number; end: number }>();
+  const tell = (): void =>
+    engine.demand({ readers: [...waiting].map(([reader, range]) => ({ reader, waiting: [range], ahead: [] })) });
+  const readers = Promise.all(
+    Array.from({ length: 10 }, async (_, reader) => {
+      for (let read = 0; read < 6; read += 1) {
+        const begin = Math.floor((places.readUInt16BE((reader * 6 + read) * 2) / 65536) * 96 * MB);
+        const range = { start: begin, end: begin + 300_000 };
+        waiting.set(reader, range);
+        tell();
+        await engine.whenHad(range);
+        assert.ok((await engine.read(range)).equals(torrent.content.subarray(range.start, range.end)));
+      }
+      waiting.delete(reader);
+      tell();
+    }),
+  );
+  await engine.until(() => engine.have.size >= 1);
+  await fickle.vanish();
+  await engine.until(() => engine.have.size >= 3);
+  await fickle.listen();
+  const before = fickle.requests.length;
+  await readers;
+  engine.demand(EVERYTHING);
+  await engine.whenComplete();
+  assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
+  await engine.until(() => engine.stats !== undefined && engine.stats.verifiedBytes === torrent.content.length);
+  const banned = engine.events.flatMap((event) => (event.type === 'banned' ? [event.peer] : []));
+  assert.deepEqual(banned, [liar.address]);
+  assert.ok(engine.stats!.badPieces <= 3, `${engine.stats!.badPieces} bad pieces`);
+  assert.ok(fickle.requests.length > before, 'who is back is used again');
 });
 
 test('what nobody wants any more is cancelled, and nothing more is asked for', async () => {
