@@ -6,25 +6,17 @@
  * "Reading the bytes" is the same client taking as many bytes, by ranges of a segment's size, from `/sessions/{id}/file` of the same server in the same run. Counted is the
  * server's own CPU time (user and system, without its children and the client). "Active" transcoded sessions are of ten titles and take one segment after the other.
  */
-import { execFileSync } from 'node:child_process';
 import { linkSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { get, type IncomingMessage } from 'node:http';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type BenchServer, createSession, getBytes, median, memoryKb, startServer } from './lib/server.ts';
+import { type BenchServer, cpuSeconds, createSession, getBytes, median, memoryKb, startServer } from './lib/server.ts';
 
 const CACHE = fileURLToPath(new URL('../.cache/bench/', import.meta.url));
 const VIEWERS = 10;
 const ROUNDS = 5;
 const SEGMENTS_EACH = 20;
 const ACTIVE_SECONDS = 60;
-const TICKS_PER_SECOND = Number(execFileSync('getconf', ['CLK_TCK'], { encoding: 'utf8' }));
-
-/** User and system time of one process, seconds. */
-function cpuSeconds(pid: number): number {
-  const fields = (readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1] as string).split(' ');
-  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
-}
 
 /** Ids of the FFmpeg processes that transcode for the server: what tries out encoders at its start gets no Matroska. */
 function runs(server: BenchServer): number[] {

@@ -52,6 +52,14 @@ export function memoryKb(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   return Number(match?.[1]);
 }
 
+const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux
+
+/** User and system time of one process and its threads, without its children, seconds. */
+export function cpuSeconds(pid: number): number {
+  const fields = (readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1] as string).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
 export async function createSession(server: BenchServer, source: string): Promise<string> {
   const response = await fetch(`${server.url}/sessions`, {
     method: 'POST',

@@ -1,0 +1,92 @@
+/**
+ * The whole server with a reader: a file of 1.6 GB through `GET /torrents/{infohash}` while it comes from libtorrent seeders on loopback. MB/s, CPU seconds per GB of
+ * the server alone, its peak memory, and how long `GET /sessions/{id}` takes meanwhile, asked 50 times a second.
+ *
+ *   node bench/torrent-http.ts [--megabytes 1600] [--seeders 1,8,40] [--piece 1048576] [--rounds 1]
+ */
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { Agent, get } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { cpuSeconds, createSession, getBytes, median, memoryKb, percentile, startServer } from './lib/server.ts';
+import { infoOf } from './lib/torrent/info.ts';
+import { seed, torrentOf, tracker } from './lib/torrent/swarm.ts';
+
+const { values } = parseArgs({
+  options: {
+    megabytes: { type: 'string', default: '1600' },
+    seeders: { type: 'string', default: '1,8,40' },
+    piece: { type: 'string', default: '1048576' },
+    rounds: { type: 'string', default: '1' },
+    folder: { type: 'string', default: join(tmpdir(), 'raffi-bench-torrent') },
+  },
+});
+const EVERY_MS = 20;
+
+/** @returns bytes of the body, which nobody keeps. */
+function drain(url: string): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const agent = new Agent();
+    get(url, { agent }, (answer) => {
+      let bytes = 0;
+      if (answer.statusCode !== 200) reject(new Error(`${url}: ${answer.statusCode}`));
+      answer.on('data', (part: Buffer) => {
+        bytes += part.length;
+      });
+      answer.on('end', () => resolve(bytes));
+      answer.on('error', reject);
+    }).on('error', reject);
+  });
+}
+
+/** Asks for `url` until the signal aborts. @returns ms that each answer took. */
+async function probe(url: string, signal: AbortSignal): Promise<number[]> {
+  const times: number[] = [];
+  while (!signal.aborted) {
+    const began = performance.now();
+    await getBytes(url);
+    times.push(performance.now() - began);
+    await sleep(EVERY_MS);
+  }
+  return times;
+}
+
+const { torrent } = await torrentOf(values.folder, Number(values.megabytes), Number(values.piece));
+const { infoHash } = infoOf(readFileSync(torrent));
+for (const count of values.seeders.split(',').map(Number)) {
+  await using seeders = await seed({ torrent, save: join(values.folder, 'seed'), count });
+  await using announce = await tracker(seeders.ports);
+  for (let round = 0; round < Number(values.rounds); round += 1) {
+    const directory = await mkdtemp(join(values.folder, 'server-'));
+    {
+      const env = {
+        RAFFI_TORRENT_DIR: directory,
+        RAFFI_TORRENT_DHT: '0',
+        RAFFI_TORRENT_LSD: '0',
+        RAFFI_ALLOW_PRIVATE_SOURCES: '1',
+        RAFFI_HWACCEL: 'none',
+      };
+      await using server = await startServer(env, { log: () => {} });
+      const magnet = `magnet:?xt=urn:btih:${infoHash}&tr=${encodeURIComponent(announce.url)}`;
+      const id = await createSession(server, magnet);
+      const before = cpuSeconds(server.pid);
+      const began = performance.now();
+      const read = new AbortController();
+      const asked = probe(`${server.url}/sessions/${id}`, read.signal);
+      const bytes = await drain(`${server.url}/sessions/${id}/file`);
+      const seconds = (performance.now() - began) / 1000;
+      const cpu = cpuSeconds(server.pid) - before;
+      read.abort();
+      const times = await asked;
+      console.log(
+        `${String(count).padStart(3)} seeders  ${Math.round(bytes / 1e6 / seconds)} MB/s to the reader  ${(cpu / (bytes / 1e9)).toFixed(2)} CPU s/GB (target 2.8)  ` +
+          `peak ${Math.round(memoryKb(server.pid, 'VmHWM') / 1000)} MB (target 200)  API p50 ${median(times).toFixed(1)} p99 ${percentile(times, 99).toFixed(1)} ms (target 15, ${times.length} asked)`,
+      );
+    }
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+process.exit(0); // the agent's idle connections
