@@ -1,8 +1,8 @@
 /**
- * The whole server with a reader: a file of 1.6 GB through `GET /torrents/{infohash}` while it comes from libtorrent seeders on loopback. MB/s, CPU seconds per GB of
+ * The whole server with a reader: a film of 1.6 GB through `GET /torrents/{infohash}` while it comes from libtorrent seeders on loopback. MB/s, CPU seconds per GB of
  * the server alone, its peak memory, and how long `GET /sessions/{id}` takes meanwhile, asked 50 times a second.
  *
- *   node bench/torrent-http.ts [--megabytes 1600] [--seeders 1,8,40] [--piece 1048576] [--rounds 1]
+ *   node bench/make-media.mjs && node bench/torrent-http.ts [--megabytes 1600] [--seeders 1,8,40] [--piece 1048576] [--rounds 1]
  */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -13,7 +13,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { cpuSeconds, createSession, getBytes, median, memoryKb, percentile, startServer } from './lib/server.ts';
 import { infoOf } from './lib/torrent/info.ts';
-import { seed, torrentOf, tracker } from './lib/torrent/swarm.ts';
+import { filmOf, seed, torrentOfFile, tracker } from './lib/torrent/swarm.ts';
 
 const { values } = parseArgs({
   options: {
@@ -25,6 +25,8 @@ const { values } = parseArgs({
   },
 });
 const EVERY_MS = 20;
+/** Of the film. */
+const BYTES_PER_SECOND = 648_500;
 
 /** @returns bytes of the body, which nobody keeps. */
 function drain(url: string): Promise<number> {
@@ -54,7 +56,9 @@ async function probe(url: string, signal: AbortSignal): Promise<number[]> {
   return times;
 }
 
-const { torrent } = await torrentOf(values.folder, Number(values.megabytes), Number(values.piece));
+const seconds = Math.round((Number(values.megabytes) * 1e6) / BYTES_PER_SECOND);
+const { file } = await filmOf(values.folder, { container: 'mkv', seconds, short: false });
+const torrent = await torrentOfFile(file, Number(values.piece));
 const { infoHash } = infoOf(readFileSync(torrent));
 for (const count of values.seeders.split(',').map(Number)) {
   await using seeders = await seed({ torrent, save: join(values.folder, 'seed'), count });
@@ -72,6 +76,8 @@ for (const count of values.seeders.split(',').map(Number)) {
       await using server = await startServer(env, { log: () => {} });
       const magnet = `magnet:?xt=urn:btih:${infoHash}&tr=${encodeURIComponent(announce.url)}`;
       const id = await createSession(server, magnet);
+      // Until it is known what is in the film, the answer waits for that.
+      await getBytes(`${server.url}/sessions/${id}/stream.m3u8`);
       const before = cpuSeconds(server.pid);
       const began = performance.now();
       const read = new AbortController();

@@ -1,22 +1,22 @@
 /**
  * The whole server in slow swarms: 1 seeder of 3 MB/s, 8 of 375 KB/s each, round trips of 40 ms (`--rtt`) (libtorrent, and a tracker, behind relays, see slow-relay.ts).
  * From `POST /sessions` with a magnet link to the first byte of the first segment, asked for as players do; to the first byte of `/file`; from a Range at the middle,
- * while the beginning still downloads, to its first byte. Each round has a server of its own. `--timeline` prints what happened when.
+ * while the beginning still downloads, to its first byte. Each round has a server of its own. `--timeline` prints what happened when; `--long` takes the film with
+ * 4 s from the first key frame to the second, whose first segment is of 2.6 MB.
  *
- *   node bench/make-media.mjs && node bench/torrent-play.ts [--seconds 600] [--piece 524288] [--rounds 5] [--containers mkv,mp4] [--timeline]
+ *   node bench/make-media.mjs && node bench/torrent-play.ts [--seconds 600] [--piece 524288] [--rounds 5] [--containers mkv,mp4] [--long] [--timeline]
  */
-import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { type BenchServer, createSession, median, startServer } from './lib/server.ts';
 import { infoOf } from './lib/torrent/info.ts';
 import { slowRelay } from './lib/torrent/slow-relay.ts';
-import { seed, torrentOfFile, tracker } from './lib/torrent/swarm.ts';
+import { filmOf, seed, torrentOfFile, tracker } from './lib/torrent/swarm.ts';
 
 const { values } = parseArgs({
   options: {
@@ -25,24 +25,14 @@ const { values } = parseArgs({
     rtt: { type: 'string', default: '40' },
     rounds: { type: 'string', default: '5' },
     containers: { type: 'string', default: 'mkv,mp4' },
+    long: { type: 'boolean', default: false },
     timeline: { type: 'boolean', default: false },
     folder: { type: 'string', default: join(tmpdir(), 'raffi-bench-torrent') },
   },
 });
-const CACHE = join(import.meta.dirname, '../.cache/bench');
 const RTT_MS = Number(values.rtt);
 const TARGET_MS = 1200;
 const pieceLength = Number(values.piece);
-
-/** A stretch of the bench's film, 5 Mb/s. */
-async function film(container: string): Promise<{ file: string; size: number }> {
-  const file = join(values.folder, 'seed', `film-${values.seconds}.${container}`);
-  await mkdir(join(values.folder, 'seed'), { recursive: true });
-  const whole = join(CACHE, `film.${container}`);
-  const args = ['-v', 'error', '-y', '-i', whole, '-t', values.seconds, '-map', '0', '-c', 'copy', file];
-  if (!existsSync(file)) await promisify(execFile)('ffmpeg', args);
-  return { file, size: statSync(file).size };
-}
 
 /** What happened, in ms since the session was asked for; what the server logged in parentheses. */
 class Marks {
@@ -140,7 +130,11 @@ const list = (numbers: readonly number[]): string =>
   `${Math.round(median(numbers))} ms (${numbers.map(Math.round).join(' ')})`;
 
 for (const container of values.containers.split(',')) {
-  const { file, size } = await film(container);
+  const { file, size } = await filmOf(values.folder, {
+    container,
+    seconds: Number(values.seconds),
+    short: !values.long,
+  });
   const torrent = await torrentOfFile(file, pieceLength);
   const { infoHash } = infoOf(readFileSync(torrent));
   for (const [count, rate] of [
@@ -166,10 +160,11 @@ for (const container of values.containers.split(',')) {
           RAFFI_TORRENT_DIR: directory,
           RAFFI_TORRENT_DHT: '0',
           RAFFI_TORRENT_LSD: '0',
+          RAFFI_HWACCEL: 'none',
           RAFFI_ALLOW_PRIVATE_SOURCES: '1',
           ...(values.timeline ? { DEBUG: '1' } : {}),
         },
-        { log: values.timeline ? (line) => marks?.logged(line) : undefined },
+        { log: (line) => marks?.logged(line) },
       );
       await fetchBytes(`${server.url}/health`, undefined, true);
       marks = new Marks();

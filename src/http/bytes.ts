@@ -108,9 +108,46 @@ export function sendBytes(
   if (range) reply.code(206).header('content-range', `bytes ${first}-${last}/${source.size}`);
   reply.header('content-length', last - first + 1);
   if (request.method === 'HEAD') return reply.send();
-  return reply.send(
-    Readable.from(chunks(source, first, last + 1, signal), { objectMode: false, highWaterMark: CHUNK }),
-  );
+  const lent = new Lent(source);
+  const stream: Readable = Readable.from(chunks(source, first, last + 1, signal, lent), {
+    objectMode: false,
+    highWaterMark: CHUNK,
+  });
+  lent.unsent = () => stream.readableLength + reply.raw.writableLength;
+  return reply.send(stream);
+}
+
+/**
+ * What has been read and not left for the client yet: it is used again as soon as it has, since fresh memory costs more than the copying.
+ *
+ * Invariant: `#waiting` are the chunks that were given out, in order, and not taken back; `#left` is the sum of the lengths of the others.
+ */
+class Lent {
+  /** Bytes that were given out and are still in somebody's queue here. */
+  unsent: () => number = () => Number.POSITIVE_INFINITY;
+  readonly #source: Source;
+  readonly #waiting: Uint8Array[] = [];
+  #given = 0;
+  #left = 0;
+
+  constructor(source: Source) {
+    this.#source = source;
+  }
+
+  give(chunk: Uint8Array): Uint8Array {
+    this.#waiting.push(chunk);
+    this.#given += chunk.length;
+    return chunk;
+  }
+
+  takeBack(): void {
+    const left = this.#given - this.unsent();
+    for (let next = this.#waiting[0]; next !== undefined && this.#left + next.length <= left; next = this.#waiting[0]) {
+      this.#waiting.shift();
+      this.#left += next.length;
+      this.#source.recycle(next);
+    }
+  }
 }
 
 /** RFC 9110, 13.1.1: any of the listed tags, compared strongly; `*` is any file. */
@@ -119,13 +156,20 @@ function namesTag(header: string, etag: string): boolean {
 }
 
 /** The bytes from `from` (inclusive) to `to` (exclusive), read as fast as they are taken. */
-async function* chunks(source: Source, from: number, to: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+async function* chunks(
+  source: Source,
+  from: number,
+  to: number,
+  signal: AbortSignal,
+  lent: Lent,
+): AsyncGenerator<Uint8Array> {
   for (let position = from; position < to; ) {
     const end = Math.min(to, position + CHUNK, source.boundaryAfter?.(position) ?? to);
     const chunk = await source.read(position, end - position, signal);
     if (chunk.length === 0)
       throw new AppError('source-truncated', `${source.label} ended before its ${source.size} bytes.`);
     position += chunk.length;
-    yield chunk;
+    yield lent.give(chunk);
+    lent.takeBack();
   }
 }

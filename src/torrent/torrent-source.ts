@@ -21,6 +21,10 @@ const WINDOW_SECONDS = 20;
 /** Where containers keep their index: at the beginning or the end. */
 const INDEX_BYTES = 8 * MB;
 
+/** Of containers that have their index at the end, it begins hardly before this. */
+const INDEX_TAIL_BYTES = 64 * 1024;
+const INDEX_AT_END = /\.(?:mkv|mka|webm|avi)$/i;
+
 /** What a source needs of its swarm. */
 export interface SourceHost {
   readonly infoHash: InfoHash;
@@ -59,6 +63,8 @@ export class TorrentSource implements Source {
   readonly #waits = new Set<Wait>();
   readonly #life = new AbortController();
   #rate = 0;
+  /** Somebody has read elsewhere than at the beginning. */
+  #lookedFurther = false;
   #timer: NodeJS.Timeout | undefined;
   #disposal: Promise<void> | undefined;
 
@@ -83,6 +89,7 @@ export class TorrentSource implements Source {
     const start = this.file.offset + offset;
     const range = { start, end: this.file.offset + end };
     const head = this.#playheads.read({ start: offset, end }, this.#limits());
+    if (offset > 0) this.#lookedFurther = true;
     const ended = signal ? AbortSignal.any([signal, this.#life.signal]) : this.#life.signal;
     try {
       while (!this.#host.pieces.isComplete(range)) await this.#wait({ range, head }, ended);
@@ -175,9 +182,16 @@ export class TorrentSource implements Source {
       return {
         reader: head.id,
         waiting: [...this.#waits].filter((wait) => wait.head === head).map(({ range }) => range),
-        ahead: end > start && !stray.has(head) ? [{ start, end }] : [],
+        ahead: end > start && !stray.has(head) ? [...this.#firstAhead(), { start, end }] : [],
       };
     });
+  }
+
+  /** As long as only the beginning has been asked for: the index will be next, and is sooner here if it is asked for now. */
+  #firstAhead(): ByteRange[] {
+    const { offset, length } = this.file;
+    if (!this.wantsIndex || this.#lookedFurther || !INDEX_AT_END.test(this.name)) return [];
+    return [{ start: offset + Math.max(0, length - INDEX_TAIL_BYTES), end: offset + length }];
   }
 
   /** Head and tail of the file. */

@@ -131,7 +131,8 @@ test('all of it at once: ten readers, pieces of 16 MiB, a liar, sixty silent pee
   const torrent = torrentOf(96 * MB + 4321, 16 * MB);
   await using folder = await testFolder();
   await using stack = new AsyncDisposableStack();
-  const start = async (options: WirePeerOptions): Promise<WirePeer> => stack.use(await WirePeer.start(torrent, options));
+  const start = async (options: WirePeerOptions): Promise<WirePeer> =>
+    stack.use(await WirePeer.start(torrent, options));
   const silent = await Promise.all(
     Array.from({ length: 60 }, (_, n) => start(n % 2 === 0 ? { silent: true } : { mute: true })),
   );

@@ -2,7 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
 import { once } from 'node:events';
-import { createWriteStream, existsSync } from 'node:fs';
+import { createWriteStream, existsSync, statSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
@@ -42,6 +42,31 @@ export async function torrentOf(
 
 async function makeTorrent(file: string, pieceLength: number, torrent: string): Promise<void> {
   if (!existsSync(torrent)) await run(PYTHON, [join(lib, 'make_torrent.py'), file, String(pieceLength), torrent]);
+}
+
+const CACHE = join(import.meta.dirname, '../../../.cache/bench');
+
+/** The first seconds of the bench's film, 5 Mb/s with 4 s between the first key frames, or, with `short`, a like film with 2 s between all of them. Made once. */
+export async function filmOf(
+  folder: string,
+  options: { readonly container: string; readonly seconds: number; readonly short: boolean },
+): Promise<{ file: string; size: number }> {
+  const { container, seconds, short } = options;
+  const file = join(folder, 'seed', `film-${seconds}${short ? '-short' : ''}.${container}`);
+  await mkdir(join(folder, 'seed'), { recursive: true });
+  if (existsSync(file)) return { file, size: statSync(file).size };
+  const quiet = ['-v', 'error', '-y'];
+  let from = ['-i', join(CACHE, `film.${container}`)];
+  if (short) {
+    const minute = join(folder, 'seed', 'minute.mkv');
+    const keys = ['-g', '48', '-keyint_min', '48', '-sc_threshold', '0'];
+    const rate = ['-b:v', '4800k', '-maxrate', '4800k', '-bufsize', '4800k', '-x264-params', 'nal-hrd=cbr'];
+    const video = ['-vf', 'scale=1280:720', '-c:v', 'libx264', '-preset', 'veryfast', ...keys, ...rate];
+    if (!existsSync(minute)) await run('ffmpeg', [...quiet, ...from, '-t', '60', ...video, '-c:a', 'copy', minute]);
+    from = ['-stream_loop', '-1', '-i', minute];
+  }
+  await run('ffmpeg', [...quiet, ...from, '-t', String(seconds), '-map', '0', '-c', 'copy', file]);
+  return { file, size: statSync(file).size };
 }
 
 /** The torrent of a file, beside it. */

@@ -189,16 +189,21 @@ export class Peer {
     this.#probed = -1;
   }
 
-  /** Seconds until a block that it was asked for is here, by what was asked for before it; below zero when it is late. */
+  /** Whether the next block should have been here for `seconds`. */
+  isLate(seconds: number): boolean {
+    const due = this.downloaded === 0 ? UNPROVEN_SECONDS : BLOCK / Math.max(this.rate, 1024);
+    return (clock.now - this.waitingSince) / 1000 > due + seconds;
+  }
+
+  /** Seconds until a block that it was asked for is here, by what was asked for before it. */
   secondsUntil(key: number): number {
     let before = 1;
     for (const other of this.asked.keys()) {
       if (other === key) break;
       before += 1;
     }
-    const since = (clock.now - this.waitingSince) / 1000;
-    if (this.downloaded === 0) return UNPROVEN_SECONDS + before * UNPROVEN_BLOCK_SECONDS - since;
-    return (before * BLOCK) / Math.max(this.rate, 1024) - since;
+    if (this.downloaded === 0) return UNPROVEN_SECONDS + before * UNPROVEN_BLOCK_SECONDS;
+    return (before * BLOCK) / Math.max(this.rate, 1024) - (clock.now - this.waitingSince) / 1000;
   }
 
   /** A block came, or will not. @returns whether it was asked for. */

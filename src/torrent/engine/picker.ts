@@ -240,9 +240,9 @@ export class Picker {
       if (other === undefined || other === peer || piece.secondOf(block) !== undefined) continue;
       const key = this.keyOf(piece.index, block);
       if (rank === RANK.waiting) {
-        const left = other.secondsUntil(key);
-        const late = left < -LATE_SECONDS;
-        if (!late && peer.queueSeconds * SOONER + LATE_SECONDS > left) continue;
+        const soonest = peer.queueSeconds * SOONER + LATE_SECONDS;
+        if (!other.isLate(LATE_SECONDS) && (other.queueSeconds < soonest || other.secondsUntil(key) < soonest))
+          continue;
       } else {
         const age = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
         const receiving = other.receiving === piece && other.receivingBlock === block;
