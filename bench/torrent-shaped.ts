@@ -45,6 +45,7 @@ async function session(
       port: 0,
       listen: false,
       hosts: [],
+      utp: false,
       limits: {
         maxConnections: 100,
         maxConnectionsPerTorrent: 100,

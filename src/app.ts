@@ -72,13 +72,14 @@ function tell(found: Capabilities, log: FastifyBaseLogger): void {
 }
 
 function torrentService({ torrent }: Config, sources: SourcePolicy, log: FastifyBaseLogger): TorrentService {
-  const { directory, keep, diskBytes, listen, trackers, localDiscovery, connections } = torrent;
+  const { directory, keep, diskBytes, listen, utp, trackers, localDiscovery, connections } = torrent;
   return new TorrentService({
     directory,
     most: torrent.most,
     keep,
     diskBytes,
     listen,
+    utp,
     limits: {
       maxConnections: connections,
       maxConnectionsPerTorrent: Math.max(1, Math.ceil(connections / 2)),

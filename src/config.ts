@@ -76,6 +76,8 @@ interface TorrentConfig {
   readonly keep: boolean;
   /** Where peers can reach us; undefined: nowhere. */
   readonly listen: { readonly hosts: readonly string[]; readonly port: number } | undefined;
+  /** Peers are met by uTP as well as by TCP. */
+  readonly utp: boolean;
   readonly connections: number;
   /** In use at once. */
   readonly most: number;
@@ -154,6 +156,7 @@ function torrentConfig(env: Environment): TorrentConfig {
     diskBytes: bytes(env, 'RAFFI_TORRENT_BYTES'),
     keep: flag(env, 'RAFFI_TORRENT_KEEP', false),
     listen: torrentListen(env),
+    utp: flag(env, 'RAFFI_TORRENT_UTP', true),
     connections: count(env, 'RAFFI_TORRENT_CONNECTIONS', 200),
     most: count(env, 'RAFFI_MAX_TORRENTS', 100),
     uploadRate: bytes(env, 'RAFFI_TORRENT_UPLOAD_RATE') ?? 1024 ** 2,

@@ -58,6 +58,7 @@ async function started(resources: AsyncDisposableStack) {
       most: 10,
       keep: false,
       diskBytes: 0,
+      utp: false,
       listen: undefined,
       limits: {
         maxConnections: 1,

@@ -191,6 +191,8 @@ export interface EngineOptions {
   readonly listen: boolean;
   /** Addresses to listen at, e.g. `['0.0.0.0', '::']`; one that can't be had is left out as long as another can. */
   readonly hosts: readonly string[];
+  /** Peers are called, and taken, by uTP (BEP 29) as well as by TCP, on the same port number. */
+  readonly utp: boolean;
   readonly limits: EngineLimits;
   readonly own: OwnPlaces;
 }

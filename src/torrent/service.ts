@@ -33,6 +33,8 @@ export interface TorrentServiceOptions {
   readonly diskBytes: number | undefined;
   /** Where peers can reach us; undefined: nowhere. */
   readonly listen: { readonly hosts: readonly string[]; readonly port: number } | undefined;
+  /** Whether peers are met by uTP as well as by TCP. */
+  readonly utp: boolean;
   readonly limits: EngineLimits;
   readonly trackers: boolean;
   readonly dht: DhtOptions | undefined;
@@ -184,9 +186,9 @@ export class TorrentService implements AsyncDisposable {
   }
 
   #startEngine(): Engine {
-    const { listen, limits, own } = this.#options;
+    const { listen, utp, limits, own } = this.#options;
     this.#engine ??= new Engine(
-      { port: listen?.port ?? 0, listen: listen !== undefined, hosts: listen?.hosts ?? [], limits, own: own() },
+      { port: listen?.port ?? 0, listen: listen !== undefined, hosts: listen?.hosts ?? [], utp, limits, own: own() },
       { event: (event) => this.#onEvent(event), crashed: (error) => this.#onCrash(error) },
     );
     return this.#engine;

@@ -147,6 +147,7 @@ describe('the life of torrents', { timeout: 300_000 }, () => {
       most: 10,
       keep: false,
       diskBytes: undefined,
+      utp: false,
       listen: undefined,
       limits: {
         maxConnections: 50,

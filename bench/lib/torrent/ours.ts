@@ -12,6 +12,7 @@ await using engine = new Engine(
     port: 0,
     listen: true,
     hosts: ['127.0.0.1'],
+    utp: false,
     limits: {
       maxConnections: 200,
       maxConnectionsPerTorrent: 100,

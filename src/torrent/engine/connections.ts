@@ -1,14 +1,15 @@
 /**
  * The connections of one torrent until their handshake is done.
  *
- * Invariant: each is in exactly one of `#dialling` (no TCP yet) and `#shaking` (no handshake yet), and its `KnownPeer` is
+ * Invariant: each is in exactly one of `#dialling` (no connection yet) and `#shaking` (no handshake yet), and its `KnownPeer` is
  * `connected` meanwhile; afterwards it is the swarm's, or over and `failed`.
  */
 import { clock } from './clock.ts';
+import { dialAny } from './dial.ts';
 import { callPeer, type HandshakeRules, HandshakeTimeout, type Link } from './handshake.ts';
 import type { KnownPeer } from './peer-book.ts';
 import type { SwarmOwner } from './swarm-owner.ts';
-import { dialTcp, type Transport } from './transport.ts';
+import type { Transport } from './transport.ts';
 
 interface ConnectionsOwner {
   joined(link: Link, known: KnownPeer): void;
@@ -32,7 +33,7 @@ export class Connections {
     this.#owner = owner;
   }
 
-  /** TCP connections that are being made. */
+  /** Connections that are being made. */
   get dialling(): number {
     return this.#dialling.size;
   }
@@ -43,9 +44,10 @@ export class Connections {
 
   dial(known: KnownPeer): void {
     known.connected = true;
-    const attempt = dialTcp(
+    const attempt = dialAny(
       known.address,
       CONNECT_TIMEOUT_MS,
+      this.#engine.dialUtp,
       (transport) => {
         this.#dialling.delete(attempt);
         void this.call(transport, known);

@@ -15,6 +15,7 @@ import { SlabPool } from './slab-pool.ts';
 import { Swarm } from './swarm.ts';
 import type { SwarmOwner } from './swarm-owner.ts';
 import { portTransport, type Transport } from './transport.ts';
+import { UtpPorts } from './utp/ports.ts';
 
 const TICK_MS = 250;
 const STATS_MS = 1000;
@@ -28,9 +29,11 @@ export class EngineThread implements SwarmOwner {
   readonly own: OwnPlaces;
   /** Resolves when it is known whether peers can connect to us. */
   readonly listening: Promise<void>;
+  readonly dialUtp: SwarmOwner['dialUtp'];
   readonly #tell: (event: EngineEvent) => void;
   readonly #swarms = new Map<InfoHash, Swarm>();
   readonly #listener: Listener;
+  readonly #utp: UtpPorts | undefined;
   readonly #strangers = new Set<Transport>();
   readonly #download: Budget;
   readonly #upload: Budget;
@@ -49,9 +52,12 @@ export class EngineThread implements SwarmOwner {
     this.#download = new Budget(options.limits.downloadBytesPerSecond);
     this.#upload = new Budget(options.limits.uploadBytesPerSecond);
     this.#listener = new Listener(options, (transport) => void this.#stranger(transport));
-    this.listening = this.#listener.ready.then(({ port, error }) =>
-      tell(error === undefined ? { type: 'listening', port } : { type: 'listening', port, error }),
-    );
+    this.#utp = options.utp ? new UtpPorts(options, (transport) => void this.#stranger(transport)) : undefined;
+    this.dialUtp = this.#utp && ((...attempt) => this.#utp?.dial(...attempt));
+    this.listening = this.#listener.ready.then(async ({ port, error }) => {
+      await this.#utp?.open(port);
+      tell(error === undefined ? { type: 'listening', port } : { type: 'listening', port, error });
+    });
   }
 
   // SwarmOwner
@@ -194,6 +200,8 @@ export class EngineThread implements SwarmOwner {
     this.#rest();
     for (const transport of this.#strangers) transport.destroy();
     await Promise.all([this.#listener.close(), ...swarms.map((swarm) => swarm.close())]);
+    await this.listening;
+    await this.#utp?.close();
   }
 
   // Connections that others make

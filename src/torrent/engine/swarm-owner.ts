@@ -1,5 +1,6 @@
 /** What the engine shares among its torrents. */
 import type { EngineEvent, OwnPlaces } from '../protocol.ts';
+import type { Dial } from './dial.ts';
 import type { SlabPool } from './slab-pool.ts';
 
 /** Memory and rates. */
@@ -18,6 +19,8 @@ export interface SwarmOwner extends Traffic {
   readonly listenPort: number;
   readonly encryption: 'allow' | 'prefer' | 'require';
   readonly maxConnectionsPerTorrent: number;
+  /** undefined: there is no uTP. */
+  readonly dialUtp: Dial | undefined;
   tell(event: EngineEvent): void;
   /** A connection ended or an address came up: somebody else may be called. */
   dialMore(): void;

@@ -50,6 +50,7 @@ function ownerOf(events: EngineEvent[], pool: SlabPool): SwarmOwner {
     tell: (event) => events.push(event),
     dialMore: () => {},
     tellStats: () => {},
+    dialUtp: undefined,
     downloadAllowance: () => Number.POSITIVE_INFINITY,
     downloadSpent: () => {},
     uploadAllowance: () => Number.POSITIVE_INFINITY,
