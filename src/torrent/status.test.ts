@@ -148,3 +148,32 @@ test('a reader that leaves takes what it wanted along', async () => {
   assert.ok(changes > before, 'and the swarm is told');
   assert.deepEqual(source.index, []);
 });
+
+test('beside the beginning of a file, the index at its end is asked for, until somebody reads elsewhere', async () => {
+  const known = content([]);
+  const host = {
+    infoHash: 'x',
+    pieces: known.pieces,
+    files: known.files,
+    viewers: 1,
+    mostAhead: 32 * MB,
+    failure: undefined,
+    timeline: new Timeline(() => {}),
+    changed: () => {},
+    closed: () => {},
+  };
+  const end = file.offset + file.length;
+  await using source = new TorrentSource(file, true, host, async () => {});
+  const first = source.read(0, 4096);
+  assert.deepEqual(source.demands()[0]?.ahead[0], { start: end - 64 * 1024, end });
+  const index = source.read(file.length - 1000, 1000);
+  assert.ok(source.demands().every(({ ahead }) => ahead.every(({ start }) => start !== end - 64 * 1024)));
+  await using bytes = new TorrentSource(file, false, host, async () => {});
+  const raw = bytes.read(0, 4096);
+  assert.equal(bytes.demands()[0]?.ahead.length, 1, 'who reads raw bytes wants no index');
+  await using other = new TorrentSource({ ...file, path: ['film.mp4'] }, true, host, async () => {});
+  const begun = other.read(0, 4096);
+  assert.equal(other.demands()[0]?.ahead.length, 1, 'where it is, the beginning tells');
+  for (const one of [source, bytes, other]) await one[Symbol.asyncDispose]();
+  for (const read of [first, index, raw, begun]) await assert.rejects(read, /was closed/);
+});

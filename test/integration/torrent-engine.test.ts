@@ -72,6 +72,22 @@ test("sixty silent peers don't keep one good one from its work", async () => {
   assert.ok((await engine.read({ start: 0, end: torrent.content.length })).equals(torrent.content));
 });
 
+test('what a read waits for and does not come is asked of another peer, although there is other work', async () => {
+  const torrent = torrentOf(24 * MB, 256 * KB);
+  await using folder = await testFolder();
+  await using silent = await WirePeer.start(torrent, { silent: true });
+  await using good = await WirePeer.start(torrent, { rate: 8 * MB });
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [silent.address]);
+  const first = { start: 0, end: 256 * KB };
+  engine.demand({ readers: [{ reader: 1, waiting: [first], ahead: [{ start: first.end, end: 24 * MB }] }] });
+  await engine.until(() => silent.requests.length >= 16);
+  engine.engine.addPeers(torrent.infoHash, [good.address]);
+  await engine.whenHad(first);
+  assert.ok(engine.have.size < 48, `${engine.have.size} pieces came before the one that was waited for`);
+  await engine.until(() => new Set(silent.cancels.map(String)).size === 16); // who was late is told
+});
+
 test('a seeder that vanishes and comes back is used again', async () => {
   const torrent = torrentOf(8 * MB, 256 * KB);
   await using folder = await testFolder();
