@@ -19,6 +19,7 @@ const PAYLOAD = 1400 - HEADER_BYTES;
 const LOST_AFTER = 3;
 /** Without any answer, so many times in a row, the other side is gone. */
 const MOST_TIMEOUTS = 6;
+const UNCONFIRMED_MS = 5000;
 
 export interface UtpWire {
   send(bytes: Buffer, to: PeerAddress): void;
@@ -59,7 +60,9 @@ export class UtpConnection implements Transport {
   #halvedAt: number;
   #peerWindow = 0;
   #delay = 0;
+  /** What to call when our call is answered, and when it is sure that who called us gets what we send: its address may be another's. */
   #opened: (() => void) | undefined;
+  #confirmed: (() => void) | undefined;
   #ackDue = false;
   #timer: NodeJS.Timeout | undefined;
   #deadline = 0;
@@ -90,12 +93,14 @@ export class UtpConnection implements Transport {
     return connection;
   }
 
-  /** @param seq random. */
-  static answer(remote: PeerAddress, wire: UtpWire, syn: Packet, seq: number): UtpConnection {
+  /** @param seq random. @param confirmed called once, if the other side shows within some seconds that it got our answer. */
+  static answer(remote: PeerAddress, wire: UtpWire, syn: Packet, seq: number, confirmed: () => void): UtpConnection {
     const { connection: id } = syn;
     const connection = new UtpConnection(remote, wire, { receive: id + 1, send: id }, seq, syn.seq);
     connection.#peerWindow = syn.window;
     connection.#delay = elapsed(syn.sentAt, microseconds());
+    connection.#confirmed = confirmed;
+    connection.#timer = setTimeout(() => connection.#end(), UNCONFIRMED_MS);
     connection.#sendAck();
     return connection;
   }
@@ -113,7 +118,8 @@ export class UtpConnection implements Transport {
 
   destroy(): void {
     if (this.#closed) return;
-    if (this.#opened === undefined) this.#wire.send(this.#packet(TYPE.fin, this.#seq, Buffer.alloc(0)), this.remote);
+    if (this.#opened === undefined && this.#confirmed === undefined)
+      this.#wire.send(this.#packet(TYPE.fin, this.#seq, Buffer.alloc(0)), this.remote);
     this.#end();
   }
 
@@ -132,6 +138,7 @@ export class UtpConnection implements Transport {
     // It acknowledges what was not sent: not from the other side.
     if (distance((this.#seq - 1) & 0xffff, packet.ack) > 0) return;
     if (this.#opened !== undefined && !this.#answered(packet)) return;
+    if (this.#confirmed !== undefined && !this.#confirm(packet)) return;
     clock.tick();
     this.#delay = elapsed(packet.sentAt, microseconds());
     this.#peerWindow = packet.window;
@@ -148,7 +155,20 @@ export class UtpConnection implements Transport {
     this.#ack = (packet.seq - 1) & 0xffff;
     const opened = this.#opened;
     this.#opened = undefined;
+    // The other side sends nothing before it has seen this.
+    this.#ackLater();
     opened?.();
+    return !this.#closed;
+  }
+
+  /** Whether it knows the number that we made up. */
+  #confirm(packet: Packet): boolean {
+    if (packet.ack !== ((this.#seq - 1) & 0xffff)) return false;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const confirmed = this.#confirmed;
+    this.#confirmed = undefined;
+    confirmed?.();
     return !this.#closed;
   }
 

@@ -14,12 +14,16 @@ import { type Packet, readPacket, TYPE, writePacket } from './packet.ts';
 const MOST_CONNECTIONS = 400;
 /** Answers "there is no such connection" in one second. */
 const MOST_RESETS = 50;
+/** Of those who call, as long as it is not sure that they are where they say. */
+const MOST_UNCONFIRMED = 100;
+const NOBODY: Transport['handler'] = { received: () => {}, closed: () => {}, drained: () => {} };
 const BUFFER_BYTES = 1024 * 1024;
 
 export class UtpSocket implements UtpWire {
   readonly #socket: Socket;
   readonly #accepted: ((transport: Transport) => void) | undefined;
   readonly #connections = new Map<string, UtpConnection>();
+  #unconfirmed = 0;
   #resets = 0;
   #second = 0;
   #closed = false;
@@ -75,13 +79,12 @@ export class UtpSocket implements UtpWire {
     }
     const connection = UtpConnection.call(remote, this, id, () => {
       clearTimeout(timer);
-      connection.handler = { received: () => {}, closed: () => {}, drained: () => {} };
+      connection.handler = NOBODY;
       opened(connection);
     });
     const timer = setTimeout(() => connection.destroy(), timeoutMs);
     connection.handler = {
-      received: () => {},
-      drained: () => {},
+      ...NOBODY,
       closed: () => {
         clearTimeout(timer);
         failed();
@@ -91,7 +94,7 @@ export class UtpSocket implements UtpWire {
     return {
       cancel: () => {
         clearTimeout(timer);
-        connection.handler = { received: () => {}, closed: () => {}, drained: () => {} };
+        connection.handler = NOBODY;
         connection.destroy();
       },
     };
@@ -137,10 +140,22 @@ export class UtpSocket implements UtpWire {
   }
 
   #answer(syn: Packet, from: PeerAddress): void {
-    if (this.#accepted === undefined || this.#connections.size >= MOST_CONNECTIONS) return;
-    const connection = UtpConnection.answer(from, this, syn, randomInt(0x10000));
+    if (this.#connections.size >= MOST_CONNECTIONS || this.#unconfirmed >= MOST_UNCONFIRMED) return;
+    const accepted = this.#accepted;
+    if (accepted === undefined) return;
+    this.#unconfirmed += 1;
+    const connection: UtpConnection = UtpConnection.answer(from, this, syn, randomInt(0x10000), () => {
+      this.#unconfirmed -= 1;
+      connection.handler = NOBODY;
+      accepted(connection);
+    });
+    connection.handler = {
+      ...NOBODY,
+      closed: () => {
+        this.#unconfirmed -= 1;
+      },
+    };
     this.#connections.set(keyOf(from, connection.receiveId), connection);
-    this.#accepted(connection);
   }
 
   #refuse({ connection, seq }: Packet, to: PeerAddress): void {

@@ -162,9 +162,13 @@ test('hostile datagrams, from strangers and from the other side itself: what is 
   const victim = await UtpSocket.bind(HOST, 0, (transport) => strangers.push(transport));
   const enemy = createSocket('udp4').bind(0, HOST);
   await once(enemy, 'listening');
+  /** By connection, the number that it was given last: without one it is nobody. */
+  const given = new Map<number, number>();
   let answers = 0;
-  enemy.on('message', () => {
+  enemy.on('message', (bytes) => {
     answers += 1;
+    const packet = readPacket(bytes);
+    if (packet?.type === TYPE.state) given.set(packet.connection + 1, packet.seq);
   });
   let state = 4711;
   const random = (below: number): number => {
@@ -174,16 +178,44 @@ test('hostile datagrams, from strangers and from the other side itself: what is 
   for (let run = 0; run < runs; run += 1) {
     const near = (): number => (random(10) === 0 ? random(65_536) : random(6));
     const selective = random(3) === 0 ? noise(random(64) * 4, random(256)) : undefined;
-    const head = { connection: random(3), sentAt: random(2 ** 32), delay: random(2 ** 32), window: random(2 ** 20) };
-    const bytes = writePacket({ ...head, type: random(5), seq: near(), ack: near(), selective }, random(40));
+    const head = { connection: random(8), sentAt: random(2 ** 32), delay: random(2 ** 32), window: random(2 ** 20) };
+    const ack = ((given.get(head.connection) ?? 0) - 1 + random(2) * near()) & 0xffff;
+    const type =
+      random(30) === 0 ? TYPE.reset : [TYPE.data, TYPE.data, TYPE.data, TYPE.fin, TYPE.state, TYPE.syn][random(6)]!;
+    const bytes = writePacket({ ...head, type, seq: near(), ack, selective }, random(40));
     if (random(4) === 0) bytes[random(bytes.length)] = random(256);
     enemy.send(random(8) === 0 ? bytes.subarray(0, random(bytes.length)) : bytes, victim.port, HOST);
     if (random(50) === 0) for (const transport of strangers) transport.write(Buffer.alloc(random(5000)));
     if (run % 64 === 63) await new Promise((resolve) => setImmediate(resolve));
   }
-  assert.ok(strangers.length > 10, `${strangers.length} connections`);
-  assert.ok(answers > 0);
   enemy.close();
+  await victim.close();
+  assert.ok(strangers.length > 2, `${strangers.length} connections`);
+  assert.ok(answers > 0);
+});
+
+test('who does not know the number of our answer is nobody: its address may be made up', async () => {
+  const strangers: Transport[] = [];
+  const victim = await UtpSocket.bind(HOST, 0, (transport) => strangers.push(transport));
+  const caller = createSocket('udp4').bind(0, HOST);
+  await once(caller, 'listening');
+  const nothing = { sentAt: 1, delay: 0, window: 10_000, selective: undefined };
+  const answered = once(caller, 'message');
+  caller.send(writePacket({ ...nothing, type: TYPE.syn, connection: 9, seq: 1, ack: 0 }, 0), victim.port, HOST);
+  const { seq } = readPacket(((await answered) as [Buffer])[0])!;
+  const say = (ack: number): void =>
+    caller.send(writePacket({ ...nothing, type: TYPE.data, connection: 10, seq: 2, ack }, 1), victim.port, HOST);
+  say((seq - 2) & 0xffff);
+  // The answer to what follows shows that the first has been read.
+  const refused = once(caller, 'message');
+  caller.send(writePacket({ ...nothing, type: TYPE.data, connection: 500, seq: 2, ack: 0 }, 1), victim.port, HOST);
+  assert.equal(readPacket(((await refused) as [Buffer])[0])!.type, TYPE.reset);
+  assert.equal(strangers.length, 0);
+  const confirmed = once(caller, 'message');
+  say((seq - 1) & 0xffff);
+  assert.equal(readPacket(((await confirmed) as [Buffer])[0])!.ack, 2);
+  assert.equal(strangers.length, 1);
+  caller.close();
   await victim.close();
 });
 
