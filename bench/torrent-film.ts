@@ -38,6 +38,7 @@ const directory = await mkdtemp(join(values.folder, 'server-'));
     RAFFI_TORRENT_DIR: directory,
     RAFFI_TORRENT_DHT: '0',
     RAFFI_TORRENT_LSD: '0',
+    RAFFI_ALLOW_PRIVATE_SOURCES: '1',
     RAFFI_HWACCEL: 'none',
   });
   const browser = await launchBrowser();

@@ -58,7 +58,7 @@ test('without uTP a peer that has no TCP is not reached', async () => {
   await using other = await WirePeer.start(torrent);
   // The address of the first one fails before that of another client is told.
   await engine.until(() => engine.stats?.knownPeers === 1 && engine.stats.connecting === 0);
-  engine.engine.addPeers(torrent.infoHash, [other.address]);
+  engine.engine.addPeers(torrent.infoHash, [other.address], 'loopback');
   await engine.whenComplete();
   assert.equal(other.requests.length, 16, 'all blocks came from the one that has TCP');
 });

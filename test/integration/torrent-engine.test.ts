@@ -82,7 +82,7 @@ test('what a read waits for and does not come is asked of another peer, although
   const first = { start: 0, end: 256 * KB };
   engine.demand({ readers: [{ reader: 1, waiting: [first], ahead: [{ start: first.end, end: 24 * MB }] }] });
   await engine.until(() => silent.requests.length >= 16);
-  engine.engine.addPeers(torrent.infoHash, [good.address]);
+  engine.engine.addPeers(torrent.infoHash, [good.address], 'loopback');
   await engine.whenHad(first);
   assert.ok(engine.have.size < 48, `${engine.have.size} pieces came before the one that was waited for`);
   await engine.until(() => new Set(silent.cancels.map(String)).size === 16); // who was late is told

@@ -22,6 +22,8 @@ const owner: SwarmOwner = {
   maxConnectionsPerTorrent: 50,
   tell: () => {},
   dialMore: () => {},
+  tellStats: () => {},
+  dialUtp: undefined,
   downloadAllowance: () => 0,
   downloadSpent: () => {},
   uploadAllowance: () => 0,
