@@ -4,6 +4,7 @@ import { dirname } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { castOrigin } from './cast/lan-address.ts';
 import { CastTokens } from './cast/tokens.ts';
+import { AddonCatalogue } from './catalogue/catalogue.ts';
 import { ClipService } from './clip/clip-service.ts';
 import type { Config } from './config.ts';
 import type { Places } from './ffmpeg/binaries.ts';
@@ -165,6 +166,15 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     stopping.abort();
     return Promise.all([told, encoders.report()]).then(() => {});
   });
+  const addons = resources.use(
+    new AddonCatalogue({
+      upstreams: config.addons.catalogues.map((url) => new URL(url)),
+      guardOf: (upstream) => sources.operatorGuard(upstream),
+      file: config.addons.file,
+      log,
+      ...(world.now ? { now: world.now } : {}),
+    }),
+  );
   const listen = { ...config.listen };
   const origin = () => castOrigin({ castHost, listen: { host: listen.host, port: portOf(server) ?? listen.port } });
   const cast = { tokens, origin };
@@ -177,6 +187,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     clips,
     torrents,
     runs,
+    addons,
     capabilities,
     encoders,
     loudness: config.loudness.isOn,

@@ -47,6 +47,18 @@ test('reads the encoder and the loudness', () => {
     assert.throws(() => readConfig(bad), new RegExp(Object.keys(bad)[0] as string));
 });
 
+test('reads the catalogues of add-ons', () => {
+  assert.equal(readConfig({}).addons.catalogues.length, 2);
+  const { addons } = readConfig({
+    RAFFI_ADDON_CATALOGUES: 'https://a.example/x, http://b.example',
+    RAFFI_CACHE_DIR: '/c',
+  });
+  assert.deepEqual(addons.catalogues, ['https://a.example/x', 'http://b.example/']);
+  assert.equal(addons.file, '/c/raffi-addon-catalogues.json');
+  for (const bad of ['a.example', 'file:///etc/passwd'])
+    assert.throws(() => readConfig({ RAFFI_ADDON_CATALOGUES: bad }), /RAFFI_ADDON_CATALOGUES.*http/);
+});
+
 test('reads what torrents may do', () => {
   const { torrent } = readConfig({});
   assert.deepEqual(torrent.listen, { hosts: ['0.0.0.0', '::'], port: 0 });

@@ -62,6 +62,12 @@ export interface Config {
   readonly torrent: TorrentConfig;
   /** Ids of processes; the server ends itself when one of them is gone. */
   readonly parentPids: readonly number[];
+  readonly addons: {
+    /** URLs of catalogues of add-ons, http(s), in the order of their precedence. */
+    readonly catalogues: readonly string[];
+    /** Absolute; where what they said is kept. */
+    readonly file: string;
+  };
   readonly debug: boolean;
 }
 
@@ -139,6 +145,10 @@ export function readConfig(env: Environment): Config {
     ),
     torrent: torrentConfig(env),
     parentPids: Object.freeze(list(env, 'RAFFI_PARENT_PID', ',').map(processId)),
+    addons: Object.freeze({
+      catalogues: Object.freeze(addonCatalogues(env, 'RAFFI_ADDON_CATALOGUES') ?? ADDON_CATALOGUES),
+      file: resolve(text(env, 'RAFFI_CACHE_DIR') ?? userCacheDirectory(env), 'raffi-addon-catalogues.json'),
+    }),
     debug: flag(env, 'DEBUG', false),
   });
 }
@@ -176,6 +186,18 @@ function torrentListen(env: Environment): TorrentConfig['listen'] {
   return { hosts: host === '::' ? ['0.0.0.0', '::'] : [host], port };
 }
 
+const ADDON_CATALOGUES = ['https://api.strem.io/addonscollection.json', 'https://stremio-addons.com/catalog.json'];
+
+function addonCatalogues(env: Environment, name: string): string[] | undefined {
+  const values = list(env, name, ',');
+  const catalogues = values.map((value) => {
+    const url = URL.parse(value);
+    if (url?.protocol === 'http:' || url?.protocol === 'https:') return url.href;
+    throw new ConfigError(`${name} must have http(s) URLs, comma-separated, but has "${value}".`);
+  });
+  return catalogues.length === 0 ? undefined : [...new Set(catalogues)];
+}
+
 /** Comma-separated `host:port`; `none` is an empty list. */
 function nodes(env: Environment, name: string): string[] | undefined {
   const value = text(env, name);
@@ -201,6 +223,14 @@ function configDirectory(env: Environment): string {
   if (process.platform === 'win32') return text(env, 'APPDATA') ?? join(homedir(), 'AppData', 'Roaming');
   if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support');
   return text(env, 'XDG_CONFIG_HOME') ?? join(homedir(), '.config');
+}
+
+/** Where the system has what a user's programs keep but could do without. */
+function userCacheDirectory(env: Environment): string {
+  if (process.platform === 'win32')
+    return join(text(env, 'LOCALAPPDATA') ?? join(homedir(), 'AppData', 'Local'), 'Raffi');
+  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'Raffi');
+  return join(text(env, 'XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'raffi');
 }
 
 function listenAddress(env: Environment): { host: string; port: number } {

@@ -55,6 +55,8 @@ export type ErrorCode =
   | 'transcode-failed'
   | 'burn-in-unavailable'
   | 'ffmpeg-missing'
+  // catalogues
+  | 'addons-unavailable'
   // this machine
   | 'clips-unwritable'
   | 'disk-full'

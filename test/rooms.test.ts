@@ -21,9 +21,10 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
   presentation: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg'] },
   session: { uses: ['errors.ts', 'lib', 'hls', 'source', 'torrent', 'media', 'ffmpeg', 'presentation'] },
   cast: { uses: ['errors.ts', 'lib'] },
+  catalogue: { uses: ['errors.ts', 'lib', 'source'] },
   clip: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation', 'session'] },
   http: {
-    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'torrent', 'session', 'cast', 'clip'],
+    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'torrent', 'session', 'cast', 'clip', 'catalogue'],
     types: ['media', 'ffmpeg', 'presentation'],
   },
   'app.ts': {
@@ -40,6 +41,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
       'session',
       'cast',
       'clip',
+      'catalogue',
       'http',
     ],
   },

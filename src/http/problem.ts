@@ -59,6 +59,7 @@ export const PROBLEMS = {
   'transcode-failed': { status: 502, title: 'The media could not be transcoded' },
   'burn-in-unavailable': { status: 501, title: 'These subtitles cannot be burnt in' },
   'ffmpeg-missing': { status: 501, title: 'FFmpeg is needed and not installed' },
+  'addons-unavailable': { status: 502, title: 'There are no add-ons to list' },
   'clips-unwritable': { status: 500, title: 'The clips directory cannot be written' },
   'disk-full': { status: 507, title: 'The disk is full' },
   'server-busy': { status: 503, title: 'The server has too much to do' },

@@ -9,6 +9,7 @@ import fastify, {
   LogController,
 } from 'fastify';
 import { Type } from 'typebox';
+import type { AddonCatalogue } from '../catalogue/catalogue.ts';
 import type { ClipService } from '../clip/clip-service.ts';
 import type { AccessConfig } from '../config.ts';
 import { AppError, toAppError } from '../errors.ts';
@@ -23,6 +24,7 @@ import { byteRoutes } from './bytes.ts';
 import { capabilityRoutes } from './capabilities.ts';
 import { type CastOptions, castRoutes } from './cast.ts';
 import { clipRoutes } from './clips.ts';
+import { communityAddonRoutes } from './community-addons.ts';
 import { Connections, REQUEST_TIMEOUTS } from './connections.ts';
 import { EventFeed } from './event-feed.ts';
 import { eventRoutes } from './events.ts';
@@ -48,6 +50,7 @@ export interface ServerOptions {
   readonly torrents: TorrentService;
   /** Tells of runs that begin and end. */
   readonly runs: Listeners<RunChange>;
+  readonly addons: AddonCatalogue;
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
   /** Whether sessions that do not say get their loudness brought to the target. */
@@ -147,6 +150,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(castRoutes({ ...options.cast, sessions: options.sessions }));
   await app.register(torrentRoutes(options.torrents));
   await app.register(eventRoutes(new EventFeed(options)));
+  await app.register(communityAddonRoutes(options.addons));
   await app.register(pageRoutes);
   await app.ready();
   return Object.assign(server, { book });

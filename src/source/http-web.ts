@@ -56,7 +56,7 @@ export async function fetchWhole(
   await download(origin, sink, tuning, signal, first);
   const { head } = sink;
   if (head === undefined) throw new AppError('internal', `${origin.label} gave no answer.`);
-  return { bytes: await decoded(sink.bytes(), head, origin.label, limit), head };
+  return { bytes: await uncoded(sink.bytes(), head, origin.label, limit), head };
 }
 
 /**
@@ -150,7 +150,12 @@ const DECODERS: Readonly<Record<string, (bytes: Uint8Array, options: { maxOutput
   };
 
 /** RFC 9110 section 8.4: the content coding undone, one at most. */
-async function decoded(bytes: Uint8Array, head: ResponseHead, label: string, limit: number): Promise<Uint8Array> {
+export async function uncoded(
+  bytes: Uint8Array,
+  head: ResponseHead,
+  label: string,
+  limit: number,
+): Promise<Uint8Array> {
   const coding = foreignEncoding(head);
   if (coding === undefined) return bytes;
   const decoder = DECODERS[coding];

@@ -86,6 +86,11 @@ export class SourcePolicy {
     return this.#options.allowPrivate === true ? 'loopback' : 'public';
   }
 
+  /** The guard of what the operator has configured: it may be private itself, and lead nowhere private. */
+  operatorGuard(typed: URL): AddressGuard {
+    return this.#guardOf(typed, true);
+  }
+
   #guardOf(typed: URL, allowPrivate: boolean): AddressGuard {
     return sourceGuard({
       network: this.#network,

@@ -1,10 +1,9 @@
-/** Announcing over HTTP (BEP 3, compact answers of BEP 23 and BEP 7), through the one transport that judges addresses. */
+/** Announcing over HTTP (BEP 3, compact answers of BEP 23 and BEP 7), through the one fetcher that judges addresses. */
 import { isIP } from 'node:net';
 import { AppError } from '../../errors.ts';
 import type { Nearness } from '../../lib/addresses.ts';
 import type { AddressGuard } from '../../source/guard.ts';
-import { HttpTransport } from '../../source/http-transport.ts';
-import { defaultTuning } from '../../source/http-tuning.ts';
+import { BodyTooLarge, getWhole } from '../../source/http-get.ts';
 import { type Bencoded, BencodeError, bytesField, decode, integerField, listField } from '../bencode.ts';
 import { farther, nearnessOf } from '../peer-guard.ts';
 import type { PeerAddress } from '../protocol.ts';
@@ -14,7 +13,6 @@ import { type Announced, type Announcement, PEERS_WANTED, TrackerError } from '.
 const LARGEST_ANSWER = 512 * 1024;
 const MOST_PEERS = 1_000;
 const TIMES = { headTimeout: 15_000, stallTimeout: 10_000 };
-const MOST_REDIRECTS = 4;
 
 /** @throws TrackerError; the signal's reason. */
 export async function announceHttp(
@@ -31,19 +29,17 @@ export async function announceHttp(
       from = farther(from, nearnessOf(address));
     },
   };
-  const transport = new HttpTransport(watching, { ...defaultTuning, ...TIMES, connections: 1 });
   try {
     const url = new URL(announceUrl(tracker, announcement));
-    const answer = readAnswer(await fetchFollowing(transport, url, guard, signal));
+    const answer = readAnswer(await fetchBody(url, watching, signal));
     // Only now: every address on the way has its say.
     return { ...answer, from };
   } catch (error) {
     if (signal.aborted || error instanceof TrackerError) throw error;
+    if (error instanceof BodyTooLarge) throw new TrackerError(error.message, { cause: error });
     throw new TrackerError(error instanceof AppError ? error.detail : `cannot be reached (${wordsOf(error)})`, {
       cause: error,
     });
-  } finally {
-    await transport.dispose();
   }
 }
 
@@ -74,55 +70,11 @@ function percentEncoded(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
 }
 
-async function fetchFollowing(
-  transport: HttpTransport,
-  first: URL,
-  guard: AddressGuard,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  let url = first;
-  for (let redirects = 0; redirects <= MOST_REDIRECTS; redirects++) {
-    guard.checkUrl(url);
-    const { status, location, body } = await fetchOnce(transport, url, signal);
-    if (status < 300 || status >= 400 || location === undefined) {
-      // Trackers tell why they refuse in the body, whatever the status.
-      if (status === 200 || body[0] === 0x64) return body;
-      throw new TrackerError(`answered with status ${status}`);
-    }
-    const next = URL.parse(location, url);
-    if (next === null) break;
-    url = next;
-  }
-  throw new TrackerError('redirects without end');
-}
-
-async function fetchOnce(
-  transport: HttpTransport,
-  url: URL,
-  signal: AbortSignal,
-): Promise<{ status: number; location: string | undefined; body: Uint8Array }> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  let status = 0;
-  let location: string | undefined;
-  const headers = { accept: '*/*', 'accept-encoding': 'identity', 'user-agent': 'raffi-server' };
-  const take = (chunk: Uint8Array): boolean => {
-    length += chunk.length;
-    if (length > LARGEST_ANSWER) throw new TrackerError(`answered with more than ${LARGEST_ANSWER} bytes`);
-    chunks.push(chunk);
-    return true;
-  };
-  await transport.exchange(
-    { method: 'GET', url, headers, ...TIMES },
-    (head) => {
-      status = head.status;
-      const value = head.headers.location;
-      location = Array.isArray(value) ? value[0] : value;
-      return take;
-    },
-    signal,
-  );
-  return { status, location, body: Buffer.concat(chunks) };
+/** Trackers tell why they refuse in the body, whatever the status. */
+async function fetchBody(url: URL, guard: AddressGuard, signal: AbortSignal): Promise<Uint8Array> {
+  const { head, body } = await getWhole(url, { guard, limit: LARGEST_ANSWER, ...TIMES }, signal);
+  if (head.status === 200 || body[0] === 0x64) return body;
+  throw new TrackerError(`answered with status ${head.status}`);
 }
 
 /** @throws TrackerError. */
