@@ -7,8 +7,9 @@ import { AppError, type ErrorCode } from '../errors.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { Source } from '../source/source.ts';
+import { problems, SOURCE_PROBLEMS } from './problem.ts';
 import { parseRange } from './range.ts';
-import { FileAnswer, ProblemAnswer, SessionParams } from './schemas.ts';
+import { FileAnswer, SessionParams } from './schemas.ts';
 import { inTorrentTime, useSession, viewerSignal } from './viewer.ts';
 
 const CHUNK = 1024 * 1024;
@@ -47,7 +48,7 @@ export function byteRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
           200: FileAnswer,
           206: FileAnswer,
           304: Type.Null({ description: 'Not modified.' }),
-          default: ProblemAnswer,
+          default: problems(...SOURCE_PROBLEMS, 'range-not-satisfiable', 'precondition-failed'),
         },
       },
       handler: async (request, reply) => {

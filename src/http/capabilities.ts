@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { Binary, Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
-import { CapabilitiesInfo, ProblemAnswer } from './schemas.ts';
+import { problems } from './problem.ts';
+import { CapabilitiesInfo } from './schemas.ts';
 
 /** `/capabilities`: what the installed FFmpeg can do. Waits for the answers that FFmpeg is asked for at start. */
 export function capabilityRoutes(capabilities: Promise<Capabilities>, encoders: Encoders): FastifyPluginAsyncTypebox {
@@ -10,7 +11,7 @@ export function capabilityRoutes(capabilities: Promise<Capabilities>, encoders: 
       '/capabilities',
       {
         config: { tier: 'control' },
-        schema: { summary: 'What can be transcoded here', response: { 200: CapabilitiesInfo, default: ProblemAnswer } },
+        schema: { summary: 'What can be transcoded here', response: { 200: CapabilitiesInfo, default: problems() } },
       },
       async () => {
         const found = await capabilities;

@@ -3,7 +3,7 @@ import { Type } from 'typebox';
 import type { CastTokens } from '../cast/tokens.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import { jsonBody } from './json-body.ts';
-import { ProblemAnswer } from './schemas.ts';
+import { BODY_PROBLEMS, problems } from './problem.ts';
 import { streamUrl } from './session-info.ts';
 
 /** Seconds that a token is good for. */
@@ -44,7 +44,7 @@ export function castRoutes({ sessions, tokens, origin }: CastOptions): FastifyPl
         schema: {
           summary: 'A token with which another device may play one session',
           body: CastRequest,
-          response: { 200: CastAnswer, default: ProblemAnswer },
+          response: { 200: CastAnswer, default: problems(...BODY_PROBLEMS, 'session-not-found') },
         },
       },
       async ({ body }) => {

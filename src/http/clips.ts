@@ -4,8 +4,10 @@ import type { ClipInfo } from '../clip/clip-job.ts';
 import type { ClipService } from '../clip/clip-service.ts';
 import { AppError } from '../errors.ts';
 import type { SessionStore } from '../session/session-store.ts';
+import { takeAnyBody } from './any-body.ts';
 import { jsonBody } from './json-body.ts';
-import { Clip, ClipMade, ClipParams, CreateClip, CreateClipQuery, ProblemAnswer, SessionParams } from './schemas.ts';
+import { BODY_PROBLEMS, MEDIA_PROBLEMS, problems } from './problem.ts';
+import { Clip, ClipMade, ClipParams, CreateClip, CreateClipQuery, SessionParams } from './schemas.ts';
 import { useSession, viewerSignal } from './viewer.ts';
 
 /** `/sessions/{id}/clip`, `/clips`, `/clips/{id}`. */
@@ -23,7 +25,19 @@ export function clipRoutes(sessions: SessionStore, clips: ClipService): FastifyP
           params: SessionParams,
           querystring: CreateClipQuery,
           body: CreateClip,
-          response: { 200: ClipMade, 202: Clip, default: ProblemAnswer },
+          response: {
+            200: ClipMade,
+            202: Clip,
+            default: problems(
+              ...BODY_PROBLEMS,
+              ...MEDIA_PROBLEMS,
+              'clip-cancelled',
+              'clips-unwritable',
+              'disk-full',
+              'transcode-failed',
+              'server-busy',
+            ),
+          },
         },
       },
       async (request, reply) => {
@@ -49,7 +63,7 @@ export function clipRoutes(sessions: SessionStore, clips: ClipService): FastifyP
       '/clips',
       {
         config: { tier: 'control' },
-        schema: { summary: 'List clips', response: { 200: Type.Array(Clip), default: ProblemAnswer } },
+        schema: { summary: 'List clips', response: { 200: Type.Array(Clip), default: problems() } },
       },
       async () => clips.list().map(clipAnswer),
     );
@@ -58,11 +72,19 @@ export function clipRoutes(sessions: SessionStore, clips: ClipService): FastifyP
       '/clips/:id',
       {
         config: { tier: 'control' },
-        schema: { summary: 'A clip', params: ClipParams, response: { 200: Clip, default: ProblemAnswer } },
+        schema: { summary: 'A clip', params: ClipParams, response: { 200: Clip, default: problems('clip-not-found') } },
       },
       async (request) => clipAnswer(clips.get(request.params.id)),
     );
 
+    await app.register(removingRoute(clips));
+  };
+}
+
+/** In a scope of its own that takes any body. */
+function removingRoute(clips: ClipService): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    takeAnyBody(app);
     app.delete(
       '/clips/:id',
       {
@@ -71,7 +93,7 @@ export function clipRoutes(sessions: SessionStore, clips: ClipService): FastifyP
           summary: 'Cancel a clip, or take one that has ended off the list',
           description: 'A file that is whole stays where it is.',
           params: ClipParams,
-          response: { 204: Type.Null(), default: ProblemAnswer },
+          response: { 204: Type.Null(), default: problems('clip-not-found', 'body-too-large') },
         },
       },
       async (request, reply) => {

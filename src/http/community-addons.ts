@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import { Type } from 'typebox';
 import type { AddonCatalogue } from '../catalogue/catalogue.ts';
-import { ProblemAnswer } from './schemas.ts';
+import { problems } from './problem.ts';
 import { clientSignal } from './viewer.ts';
 
 const Addon = Type.Object(
@@ -36,7 +36,7 @@ export function communityAddonRoutes(catalogue: AddonCatalogue): FastifyPluginAs
               content: { 'application/json': { schema: Type.Unsafe<Buffer>(Type.Array(Addon)) } },
             },
             304: Type.Null({ description: 'Not modified.' }),
-            default: ProblemAnswer,
+            default: problems('addons-unavailable'),
           },
         },
       },

@@ -4,7 +4,8 @@ import { AppError } from '../errors.ts';
 import type { EventFeed } from './event-feed.ts';
 import { type EventLog, frame } from './event-log.ts';
 import { EVENTS } from './event-schemas.ts';
-import { Binary, ProblemAnswer } from './schemas.ts';
+import { problems } from './problem.ts';
+import { Binary } from './schemas.ts';
 
 /** A comment now and then, so that connections without a reader come to light. */
 const HEARTBEAT_MS = 15_000;
@@ -37,7 +38,7 @@ export function eventRoutes(feed: EventFeed): FastifyPluginAsyncTypebox {
           description: `Events: ${Object.keys(EVENTS).join(', ')}; docs/events.md has their fields. \`Last-Event-ID\` continues where a client was.`,
           response: {
             200: { description: 'Events.', content: { 'text/event-stream': { schema: Binary } } },
-            default: ProblemAnswer,
+            default: problems(),
           },
         },
       },

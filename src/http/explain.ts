@@ -17,7 +17,8 @@ import {
   stepNames,
   totalInWords,
 } from './explain-words.ts';
-import { ProblemAnswer, SessionParams } from './schemas.ts';
+import { problems } from './problem.ts';
+import { SessionParams } from './schemas.ts';
 import { useSession } from './viewer.ts';
 
 /** `GET /sessions/{id}/explain`. */
@@ -32,7 +33,7 @@ export function explainRoutes(store: SessionStore, capabilities: Promise<Capabil
           description:
             'What is copied and what is re-encoded and why, runs, cache, errors, where the time went, the torrent: in words and as data.',
           params: SessionParams,
-          response: { 200: Explanation, default: ProblemAnswer },
+          response: { 200: Explanation, default: problems('session-not-found') },
         },
       },
       async (request, reply) => {

@@ -5,10 +5,10 @@ import type { Presentation } from '../presentation/presentation.ts';
 import type { Rendition } from '../presentation/rendition.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionStore } from '../session/session-store.ts';
+import { MEDIA_PROBLEMS, problems } from './problem.ts';
 import {
   MediaPlaylistQuery,
   PlaylistAnswer,
-  ProblemAnswer,
   RenditionParams,
   SegmentAnswer,
   SegmentParams,
@@ -21,12 +21,35 @@ import { inTorrentTime, openedSource, useSession, viewerSignal } from './viewer.
 
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
 
+const SEGMENT_PROBLEMS = [
+  ...MEDIA_PROBLEMS,
+  'variant-not-found',
+  'segment-not-found',
+  'subtitle-not-found',
+  'burn-in-unavailable',
+  'segment-timeout',
+  'transcode-failed',
+  'disk-full',
+  'server-busy',
+] as const;
+
 /** Playlists, initialization segments, segments and slices. */
 export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
   return async (app) => {
     const config = { tier: 'media' } as const;
-    const playlistAnswer = { 200: PlaylistAnswer, default: ProblemAnswer };
-    const binaryAnswer = { 200: SegmentAnswer, default: ProblemAnswer };
+    const playlistProblems = problems(...MEDIA_PROBLEMS, 'subtitle-not-found', 'burn-in-unavailable');
+    const playlistAnswer = { 200: PlaylistAnswer, default: playlistProblems };
+    const mediaPlaylistAnswer = {
+      200: PlaylistAnswer,
+      default: problems(
+        ...MEDIA_PROBLEMS,
+        'variant-not-found',
+        'segment-not-found',
+        'subtitle-not-found',
+        'burn-in-unavailable',
+      ),
+    };
+    const binaryAnswer = { 200: SegmentAnswer, default: problems(...SEGMENT_PROBLEMS) };
 
     const whole: [url: string, base: (id: string) => string][] = [
       ['/sessions/:id/stream.m3u8', () => ''],
@@ -76,7 +99,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
             summary: 'A playlist that starts at a slice',
             params: SessionParams,
             querystring: SliceQuery,
-            response: { 200: SliceAnswer, default: ProblemAnswer },
+            response: { 200: SliceAnswer, default: playlistProblems },
           },
         },
         async (request, reply) => {
@@ -114,7 +137,7 @@ export function hlsRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
           summary: 'Media playlist',
           params: RenditionParams,
           querystring: MediaPlaylistQuery,
-          response: playlistAnswer,
+          response: mediaPlaylistAnswer,
         },
       },
       async (request, reply) => {

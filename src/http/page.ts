@@ -4,6 +4,8 @@ import { createRequire } from 'node:module';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyPluginAsync } from 'fastify';
+import { Type } from 'typebox';
+import { problems } from './problem.ts';
 import { Binary } from './schemas.ts';
 
 const TYPES: Readonly<Record<string, string>> = {
@@ -36,7 +38,11 @@ interface Asset {
 export const pageRoutes: FastifyPluginAsync = async (app) => {
   const page = {
     summary: 'The web player',
-    response: { 200: { description: 'A page.', content: { 'text/html': { schema: Binary } } } },
+    response: {
+      200: { description: 'A page.', content: { 'text/html': { schema: Binary } } },
+      304: Type.Null({ description: 'Not modified.' }),
+      default: problems(),
+    },
   };
   const serve = (url: string, { body, headers }: Asset): void => {
     app.get(

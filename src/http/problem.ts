@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { Static } from 'typebox';
 import type { AppError, ErrorCode } from '../errors.ts';
-import type { Problem } from './schemas.ts';
+import { type Problem, ProblemAnswer } from './schemas.ts';
 
 /**
  * What clients see of each error (RFC 9457). Failures of a source or of its media are the server's answer about something behind it, hence
@@ -66,6 +66,99 @@ export const PROBLEMS = {
   'server-closing': { status: 503, title: 'The server is shutting down' },
   internal: { status: 500, title: 'Internal error' },
 } as const satisfies Record<ErrorCode, { readonly status: number; readonly title: string }>;
+
+/** What every route may answer with: the gate, the connection, and what nobody foresaw. */
+const ANYWHERE = [
+  'bad-request',
+  'unauthorized',
+  'forbidden',
+  'origin-not-allowed',
+  'request-timeout',
+  'misdirected',
+  'too-many-requests',
+  'headers-too-large',
+  'server-full',
+  'server-closing',
+  'internal',
+] as const satisfies readonly ErrorCode[];
+
+/** A body can be wrong in more ways than an address. */
+export const BODY_PROBLEMS = ['body-too-large', 'unsupported-media-type'] as const satisfies readonly ErrorCode[];
+
+/** Why there are no bytes of a torrent. */
+export const TORRENT_PROBLEMS = [
+  'torrent-not-found',
+  'torrent-invalid',
+  'torrent-unsupported',
+  'torrent-no-metadata',
+  'torrent-no-file',
+  'torrent-not-ready',
+  'torrent-disk-full',
+  'torrent-failed',
+] as const satisfies readonly ErrorCode[];
+
+/** Why a source is not open. */
+export const SOURCE_PROBLEMS = [
+  'session-not-found',
+  'source-not-allowed',
+  'source-unsupported',
+  'source-not-found',
+  'source-not-regular',
+  'source-empty',
+  'source-forbidden',
+  'source-unreachable',
+  'source-http-status',
+  'source-no-range',
+  'source-changed',
+  'source-truncated',
+  'source-stalled',
+  ...TORRENT_PROBLEMS,
+] as const satisfies readonly ErrorCode[];
+
+/** Why there is no presentation of a source. */
+export const MEDIA_PROBLEMS = [
+  ...SOURCE_PROBLEMS,
+  'source-live',
+  'playlist-damaged',
+  'media-unrecognised',
+  'media-damaged',
+  'media-not-playable',
+  'ffmpeg-missing',
+  'probe-timeout',
+] as const satisfies readonly ErrorCode[];
+
+/** The answers of a route that are no success. */
+interface ProblemAnswers {
+  readonly description: string;
+  readonly content: typeof ProblemAnswer.content;
+  /** Which they are. */
+  readonly problems: readonly ErrorCode[];
+}
+
+/**
+ * For the schema of a route, as its `default` answer: one serializer for all statuses, which `describeProblems` tells apart.
+ * @param codes which the route has besides those that any has.
+ */
+export function problems(...codes: readonly ErrorCode[]): ProblemAnswers {
+  return { ...ProblemAnswer, problems: [...new Set([...ANYWHERE, ...codes])] };
+}
+
+/** The answers of a schema as clients are told of them: each status of its problems by itself. */
+export function describeProblems(answers: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const { default: others, ...successes } = answers;
+  if (!isProblems(others)) return answers;
+  const { problems: codes, content } = others;
+  const byStatus = Map.groupBy(codes, (code) => PROBLEMS[code].status as number);
+  const described = [...byStatus].map(([status, which]) => {
+    const description = which.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' ');
+    return [status, { description, content }] as const;
+  });
+  return { ...successes, ...Object.fromEntries(described) };
+}
+
+function isProblems(answer: unknown): answer is ProblemAnswers {
+  return typeof answer === 'object' && answer !== null && 'problems' in answer;
+}
 
 /** The members of RFC 9457 for an error. @param detail what is told instead of the error's own words. */
 export function problemBody({ code, detail: own }: AppError, detail = own): Static<typeof Problem> {

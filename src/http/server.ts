@@ -32,10 +32,9 @@ import { explainRoutes } from './explain.ts';
 import { Gate, pathOf } from './gate.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
-import { PROBLEMS, sendProblem } from './problem.ts';
+import { describeProblems, PROBLEMS, problems, sendProblem } from './problem.ts';
 import { refuseAddress, refuseConnection, registerAnswers } from './refusals.ts';
 import { RouteBook } from './route-book.ts';
-import { ProblemAnswer } from './schemas.ts';
 import { sessionRoutes } from './sessions.ts';
 import { torrentRoutes } from './torrents.ts';
 
@@ -111,6 +110,10 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
 
   await app.register(swagger, {
     exposeHeadRoutes: true,
+    transform: ({ schema, url }) => {
+      const answers = schema?.response as Record<string, unknown> | undefined;
+      return { schema: answers ? { ...schema, response: describeProblems(answers) } : schema, url };
+    },
     openapi: {
       openapi: '3.1.0',
       info: { title: 'raffi-server', description: 'On-demand video server.', version: options.version },
@@ -124,7 +127,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
         config: { tier: 'control' },
         schema: {
           summary: 'Liveness',
-          response: { 200: Type.Object({ status: Type.Literal('ok') }), default: ProblemAnswer },
+          response: { 200: Type.Object({ status: Type.Literal('ok') }), default: problems() },
         },
       },
       async () => ({
@@ -136,7 +139,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
       '/openapi.json',
       {
         config: { tier: 'control' },
-        schema: { summary: 'This description', response: { 200: description, default: ProblemAnswer } },
+        schema: { summary: 'This description', response: { 200: description, default: problems() } },
       },
       async () => app.swagger(),
     );

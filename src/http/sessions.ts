@@ -7,16 +7,10 @@ import type { SessionStore } from '../session/session-store.ts';
 import type { SourcePolicy } from '../source/policy.ts';
 import { parseSource } from '../source/spec.ts';
 import { LARGEST_TORRENT_FILE } from '../torrent/reference.ts';
+import { takeAnyBody } from './any-body.ts';
 import { jsonBody } from './json-body.ts';
-import {
-  CreateSession,
-  ProblemAnswer,
-  SessionCreated,
-  SessionInfo,
-  SessionParams,
-  TorrentUpload,
-  UploadQuery,
-} from './schemas.ts';
+import { BODY_PROBLEMS, MEDIA_PROBLEMS, problems } from './problem.ts';
+import { CreateSession, SessionCreated, SessionInfo, SessionParams, TorrentUpload, UploadQuery } from './schemas.ts';
 import { sessionInfo, streamUrl } from './session-info.ts';
 import { openedSource, useSession, viewerSignal } from './viewer.ts';
 
@@ -57,11 +51,22 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
               'application/x-bittorrent': { schema: TorrentUpload },
             },
           },
-          response: { 201: SessionCreated, default: ProblemAnswer },
+          response: {
+            201: SessionCreated,
+            default: problems(
+              ...BODY_PROBLEMS,
+              'source-not-allowed',
+              'source-unsupported',
+              'torrent-unsupported',
+              'torrent-invalid',
+            ),
+          },
         },
       },
       async (request, reply) => {
-        const body = request.body as CreateSession | Buffer;
+        // Without a content type there is no schema that it could break.
+        const body = request.body as CreateSession | Buffer | undefined;
+        if (body === undefined) throw new AppError('bad-request', 'body: is missing.');
         const session = Buffer.isBuffer(body)
           ? createUploaded(store, options, request.caller, body, request.query)
           : create(store, options, request.caller, body);
@@ -74,7 +79,7 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
       '/sessions',
       {
         config: { tier: 'control' },
-        schema: { summary: 'List sessions', response: { 200: Type.Array(SessionInfo), default: ProblemAnswer } },
+        schema: { summary: 'List sessions', response: { 200: Type.Array(SessionInfo), default: problems() } },
       },
       async () => store.list().map((session) => sessionInfo(session, session.opened)),
     );
@@ -86,7 +91,7 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
         schema: {
           summary: 'Session info',
           params: SessionParams,
-          response: { 200: SessionInfo, default: ProblemAnswer },
+          response: { 200: SessionInfo, default: problems('session-not-found') },
         },
       },
       async (request, reply) => {
@@ -113,7 +118,10 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
           summary: 'Choose the default audio track',
           params: SessionParams,
           body: Index,
-          response: { 200: Type.Object({ audioIndex: Type.Integer() }), default: ProblemAnswer },
+          response: {
+            200: Type.Object({ audioIndex: Type.Integer() }),
+            default: problems(...BODY_PROBLEMS, ...MEDIA_PROBLEMS),
+          },
         },
       },
       async (request, reply) => {
@@ -138,20 +146,10 @@ function assertPlayable({ info, renditions }: Presentation, index: number): void
   throw new AppError('bad-request', `body/index: audio track ${index} (${track.codec}) cannot be played: ${why}.`);
 }
 
-/**
- * What ends sessions, in a scope of its own that takes any body: `sendBeacon` chooses the content type, and many clients name one on a DELETE
- * without a body.
- */
+/** What ends sessions, in a scope of its own that takes any body. */
 function endingRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
   return async (app) => {
-    app.removeAllContentTypeParsers();
-    app.addContentTypeParser('*', { parseAs: 'string', bodyLimit: 64 * 1024 }, (_request, body, done) =>
-      done(null, body),
-    );
-    // A content type that is empty or no media type would be refused before any parser is asked.
-    app.addHook('onRequest', async ({ headers }) => {
-      if (headers['content-type'] !== undefined) headers['content-type'] = 'application/octet-stream';
-    });
+    takeAnyBody(app);
     app.delete(
       '/sessions/:id',
       {
@@ -159,7 +157,7 @@ function endingRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         schema: {
           summary: 'End a session',
           params: SessionParams,
-          response: { 204: Type.Null(), default: ProblemAnswer },
+          response: { 204: Type.Null(), default: problems('session-not-found', 'body-too-large') },
         },
       },
       async (request, reply) => {
@@ -176,7 +174,7 @@ function endingRoutes(store: SessionStore): FastifyPluginAsyncTypebox {
         summary: 'End one session, or, without an id, those that are idle past the limit',
         description: 'The id may also be in the body, `{"id": …}`, whatever its content type says.',
         querystring: Type.Object({ id: Type.Optional(Type.String()) }),
-        response: { 200: Answer, default: ProblemAnswer },
+        response: { 200: Answer, default: problems('session-not-found', 'body-too-large') },
       },
       handler: async (request) => {
         const id = request.query.id ?? idInBody(request.body);

@@ -5,7 +5,8 @@ import { AppError } from '../errors.ts';
 import { withDeadline } from '../lib/abort.ts';
 import type { TorrentService } from '../torrent/service.ts';
 import { sendBytes } from './bytes.ts';
-import { FileAnswer, ProblemAnswer, TorrentStatus } from './schemas.ts';
+import { problems, TORRENT_PROBLEMS } from './problem.ts';
+import { FileAnswer, TorrentStatus } from './schemas.ts';
 import { torrentStatus } from './torrent-info.ts';
 import { clientSignal } from './viewer.ts';
 
@@ -23,7 +24,7 @@ export function torrentRoutes(torrents: TorrentService): FastifyPluginAsyncTypeb
         schema: {
           summary: 'How a torrent is getting on',
           params: Hash,
-          response: { 200: TorrentStatus, default: ProblemAnswer },
+          response: { 200: TorrentStatus, default: problems() },
         },
       },
       async (request) => {
@@ -36,7 +37,7 @@ export function torrentRoutes(torrents: TorrentService): FastifyPluginAsyncTypeb
       200: FileAnswer,
       206: FileAnswer,
       304: Type.Null({ description: 'Not modified.' }),
-      default: ProblemAnswer,
+      default: problems(...TORRENT_PROBLEMS, 'range-not-satisfiable', 'precondition-failed'),
     };
     app.route({
       method: ['GET', 'HEAD'],
