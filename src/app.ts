@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
 import { castOrigin } from './cast/lan-address.ts';
 import { CastTokens } from './cast/tokens.ts';
@@ -10,10 +10,13 @@ import type { Config } from './config.ts';
 import type { Places } from './ffmpeg/binaries.ts';
 import { type Capabilities, describeCapabilities, detectCapabilities } from './ffmpeg/capabilities.ts';
 import { Encoders } from './ffmpeg/hardware.ts';
+import type { Check, Folders } from './health/checks.ts';
+import { Health } from './health/health.ts';
 import type { KnownRoute } from './http/route-book.ts';
 import { buildServer } from './http/server.ts';
 import { authorityText } from './lib/authority.ts';
 import { Listeners } from './lib/listeners.ts';
+import { Metrics } from './metrics/metrics.ts';
 import type { RunChange } from './presentation/journal.ts';
 import { readerOpener } from './presentation/open-reader.ts';
 import { PresentationStore } from './presentation/presentation-store.ts';
@@ -60,6 +63,11 @@ function portOf({ server }: FastifyInstance): number | undefined {
   return typeof address === 'object' && address ? address.port : undefined;
 }
 
+/** `http://HOST:PORT`, with the real port. */
+function urlOf(server: FastifyInstance, { listen }: Config): string {
+  return `http://${authorityText({ host: callable(listen.host), port: portOf(server) ?? listen.port })}`;
+}
+
 function segmentStore(config: Config, log: FastifyBaseLogger): SegmentStore {
   const { cacheFolder: folder, cacheMemoryBytes: memoryBytes } = config;
   const diskBytes = config.cacheBytes ?? defaultCacheBytes(folder);
@@ -70,6 +78,34 @@ function segmentStore(config: Config, log: FastifyBaseLogger): SegmentStore {
 function tell(found: Capabilities, log: FastifyBaseLogger): void {
   const level = found.missing.length === 0 ? 'info' : 'warn';
   log[level]({ ffmpeg: found.ffmpeg?.path, ffprobe: found.ffprobe?.path }, describeCapabilities(found));
+}
+
+/** Where files are written. */
+function foldersOf({ cacheFolder, clipsDir, torrent }: Config): Folders {
+  return { temporary: tmpdir(), cache: resolve(cacheFolder), torrents: resolve(torrent.directory), clips: clipsDir };
+}
+
+function addonCatalogue(
+  { addons }: Config,
+  sources: SourcePolicy,
+  log: FastifyBaseLogger,
+  { now }: World,
+): AddonCatalogue {
+  return new AddonCatalogue({
+    upstreams: addons.catalogues.map((url) => new URL(url)),
+    guardOf: (upstream) => sources.operatorGuard(upstream),
+    file: addons.file,
+    log,
+    ...(now ? { now } : {}),
+  });
+}
+
+/** A line for each check that is not well; FFmpeg has its own. */
+function tellChecks(checks: readonly Check[], log: FastifyBaseLogger): void {
+  for (const { name, state, detail } of checks) {
+    if (state === 'ok' || name === 'ffmpeg') continue;
+    log[state === 'failing' ? 'error' : 'warn']({ check: name }, detail);
+  }
 }
 
 function torrentService({ torrent }: Config, sources: SourcePolicy, log: FastifyBaseLogger): TorrentService {
@@ -129,12 +165,20 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   );
   const folder = tmpdir();
   const runs = new Listeners<RunChange>();
+  const health = resources.use(
+    new Health({
+      folders: foldersOf(config),
+      capabilities,
+      listening: () => (portOf(server) === undefined ? undefined : urlOf(server, config)),
+    }),
+  );
+  const pool = new RunPool(config.maxRuns);
   const store = resources.use(segmentStore(config, log));
   const presentations = new PresentationStore(readerOpener(capabilities), {
     capabilities,
     encoders,
     loudness: config.loudness.target,
-    pool: new RunPool(config.maxRuns),
+    pool,
     runs,
     store,
     folder,
@@ -166,15 +210,9 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     stopping.abort();
     return Promise.all([told, encoders.report()]).then(() => {});
   });
-  const addons = resources.use(
-    new AddonCatalogue({
-      upstreams: config.addons.catalogues.map((url) => new URL(url)),
-      guardOf: (upstream) => sources.operatorGuard(upstream),
-      file: config.addons.file,
-      log,
-      ...(world.now ? { now: world.now } : {}),
-    }),
-  );
+  const addons = resources.use(addonCatalogue(config, sources, log, world));
+  const measured = { version: version(), sessions, presentations, pool, store, clips, torrents, health };
+  const metrics = resources.use(new Metrics(measured));
   const listen = { ...config.listen };
   const origin = () => castOrigin({ castHost, listen: { host: listen.host, port: portOf(server) ?? listen.port } });
   const cast = { tokens, origin };
@@ -188,6 +226,8 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     torrents,
     runs,
     addons,
+    health,
+    metrics,
     capabilities,
     encoders,
     loudness: config.loudness.isOn,
@@ -196,9 +236,10 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   });
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
+  void health.check().then((found) => tellChecks(found, log));
   const owned = resources.move();
   return {
-    url: `http://${authorityText({ host: callable(listen.host), port: portOf(server) ?? listen.port })}`,
+    url: urlOf(server, config),
     version: version(),
     routes: server.book.routes,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),

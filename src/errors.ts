@@ -60,6 +60,7 @@ export type ErrorCode =
   // this machine
   | 'clips-unwritable'
   | 'disk-full'
+  | 'not-ready'
   | 'server-busy'
   | 'server-closing'
   | 'internal';

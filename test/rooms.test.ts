@@ -21,11 +21,28 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
   presentation: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg'] },
   session: { uses: ['errors.ts', 'lib', 'hls', 'source', 'torrent', 'media', 'ffmpeg', 'presentation'] },
   cast: { uses: ['errors.ts', 'lib'] },
+  health: { uses: ['errors.ts', 'lib', 'ffmpeg'] },
+  metrics: {
+    uses: ['errors.ts', 'lib', 'source'],
+    types: ['health', 'presentation', 'session', 'clip', 'torrent'],
+  },
   catalogue: { uses: ['errors.ts', 'lib', 'source'] },
   clip: { uses: ['errors.ts', 'lib', 'hls', 'source', 'media', 'ffmpeg', 'presentation', 'session'] },
   http: {
-    uses: ['errors.ts', 'config.ts', 'lib', 'hls', 'source', 'torrent', 'session', 'cast', 'clip', 'catalogue'],
-    types: ['media', 'ffmpeg', 'presentation'],
+    uses: [
+      'errors.ts',
+      'config.ts',
+      'lib',
+      'hls',
+      'source',
+      'torrent',
+      'session',
+      'cast',
+      'clip',
+      'catalogue',
+      'health',
+    ],
+    types: ['media', 'ffmpeg', 'presentation', 'metrics'],
   },
   'app.ts': {
     uses: [
@@ -42,6 +59,8 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
       'cast',
       'clip',
       'catalogue',
+      'health',
+      'metrics',
       'http',
     ],
   },
@@ -55,6 +74,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly rooms: readonly strin
   { name: /^(node:)?child_process$/, rooms: ['ffmpeg'] },
   { name: /^@?fastify(\/|$)/, rooms: ['http', 'app.ts'] },
   { name: /^mediabunny(\/|$)/, rooms: ['media'] },
+  { name: /^prom-client$/, rooms: ['metrics'] },
   { name: /^bittorrent-/, rooms: ['torrent'] },
 ];
 

@@ -62,6 +62,7 @@ export const PROBLEMS = {
   'addons-unavailable': { status: 502, title: 'There are no add-ons to list' },
   'clips-unwritable': { status: 500, title: 'The clips directory cannot be written' },
   'disk-full': { status: 507, title: 'The disk is full' },
+  'not-ready': { status: 503, title: 'The server lacks something that it needs' },
   'server-busy': { status: 503, title: 'The server has too much to do' },
   'server-closing': { status: 503, title: 'The server is shutting down' },
   internal: { status: 500, title: 'Internal error' },
@@ -153,7 +154,8 @@ export function describeProblems(answers: Readonly<Record<string, unknown>>): Re
     const description = which.map((code) => `\`${code}\`: ${PROBLEMS[code].title}.`).join(' ');
     return [status, { description, content }] as const;
   });
-  return { ...successes, ...Object.fromEntries(described) };
+  // What a route says itself goes before.
+  return { ...Object.fromEntries(described), ...successes };
 }
 
 function isProblems(answer: unknown): answer is ProblemAnswers {
@@ -176,8 +178,11 @@ function isGuest({ request }: FastifyReply): boolean {
   return (request as { readonly caller?: { readonly access: string } }).caller?.access === 'cast';
 }
 
-/** Sends an error as `application/problem+json`. */
-export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply {
+/**
+ * Sends an error as `application/problem+json`.
+ * @param more members beside those of RFC 9457.
+ */
+export function sendProblem(reply: FastifyReply, error: AppError, more: object = {}): FastifyReply {
   const { status } = PROBLEMS[error.code];
   if ((status === 503 || status === 429) && !reply.hasHeader('retry-after')) reply.header('retry-after', '3');
   return reply
@@ -185,5 +190,5 @@ export function sendProblem(reply: FastifyReply, error: AppError): FastifyReply 
     .header('content-type', 'application/problem+json')
     .header('cache-control', 'no-store')
     .serializer((body: unknown) => JSON.stringify(body))
-    .send(problemBody(error, isGuest(reply) ? guestDetail(error.code) : error.detail));
+    .send({ ...problemBody(error, isGuest(reply) ? guestDetail(error.code) : error.detail), ...more });
 }

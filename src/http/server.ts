@@ -15,7 +15,9 @@ import type { AccessConfig } from '../config.ts';
 import { AppError, toAppError } from '../errors.ts';
 import type { Capabilities } from '../ffmpeg/capabilities.ts';
 import type { Encoders } from '../ffmpeg/hardware.ts';
+import type { Health } from '../health/health.ts';
 import type { Listeners } from '../lib/listeners.ts';
+import type { Metrics } from '../metrics/metrics.ts';
 import type { RunChange } from '../presentation/journal.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { SourcePolicy } from '../source/policy.ts';
@@ -30,10 +32,12 @@ import { EventFeed } from './event-feed.ts';
 import { eventRoutes } from './events.ts';
 import { explainRoutes } from './explain.ts';
 import { Gate, pathOf } from './gate.ts';
+import { healthRoutes } from './health.ts';
 import { hlsRoutes } from './hls.ts';
 import { pageRoutes } from './page.ts';
 import { describeProblems, PROBLEMS, problems, sendProblem } from './problem.ts';
 import { refuseAddress, refuseConnection, registerAnswers } from './refusals.ts';
+import { registerRequestMetrics } from './request-metrics.ts';
 import { RouteBook } from './route-book.ts';
 import { sessionRoutes } from './sessions.ts';
 import { torrentRoutes } from './torrents.ts';
@@ -50,6 +54,8 @@ export interface ServerOptions {
   /** Tells of runs that begin and end. */
   readonly runs: Listeners<RunChange>;
   readonly addons: AddonCatalogue;
+  readonly health: Health;
+  readonly metrics: Metrics;
   readonly capabilities: Promise<Capabilities>;
   readonly encoders: Encoders;
   /** Whether sessions that do not say get their loudness brought to the target. */
@@ -74,8 +80,14 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
       headersTimeout: REQUEST_TIMEOUTS.headers,
       connectionsCheckingInterval: REQUEST_TIMEOUTS.checkedEvery,
     },
-    frameworkErrors: (error, request, reply) => refuseAddress(gate, error, request, reply),
-    clientErrorHandler: (error, socket) => refuseConnection(error, socket, options.log),
+    frameworkErrors: (error, request, reply) => {
+      options.metrics.record(({ malformed }) => malformed.inc());
+      refuseAddress(gate, error, request, reply);
+    },
+    clientErrorHandler: (error, socket) => {
+      options.metrics.record(({ malformed }) => malformed.inc());
+      refuseConnection(error, socket, options.log);
+    },
   }).withTypeProvider<TypeBoxTypeProvider>();
   app.removeContentTypeParser('text/plain');
 
@@ -85,6 +97,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     { access: options.access, castTokens: options.cast.tokens, listenHost: options.listenHost },
     book,
   );
+  registerRequestMetrics(server, options.metrics);
   registerErrors(app);
   registerAnswers(server);
   gate.register(server);
@@ -121,19 +134,6 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     },
   });
   await app.register(async (scope) => {
-    scope.get(
-      '/health',
-      {
-        config: { tier: 'control' },
-        schema: {
-          summary: 'Liveness',
-          response: { 200: Type.Object({ status: Type.Literal('ok') }), default: problems() },
-        },
-      },
-      async () => ({
-        status: 'ok' as const,
-      }),
-    );
     const description = Type.Unsafe<object>({ type: 'object', additionalProperties: true });
     scope.get(
       '/openapi.json',
@@ -144,6 +144,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
       async () => app.swagger(),
     );
   });
+  await app.register(healthRoutes(options.health, options.metrics));
   await app.register(capabilityRoutes(options.capabilities, options.encoders));
   await app.register(sessionRoutes(options.sessions, options));
   await app.register(explainRoutes(options.sessions, options.capabilities));

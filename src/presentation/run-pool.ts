@@ -20,16 +20,22 @@ export interface PooledRun {
  * does not count any more from when it is told to end, so that nobody waits for its process, which is gone within moments.
  */
 export class RunPool {
-  readonly #limit: number;
+  /** Runs at work at once. */
+  readonly limit: number;
   readonly #running = new Set<PooledRun>();
   readonly #queued = new Map<PooledRun, NodeJS.Timeout>();
 
   constructor(limit: number) {
-    this.#limit = limit;
+    this.limit = limit;
   }
 
   get size(): number {
     return this.#running.size;
+  }
+
+  /** Runs that wait for a place. */
+  get queued(): number {
+    return this.#queued.size;
   }
 
   /**
@@ -47,13 +53,13 @@ export class RunPool {
 
   /** Begins the run now, or when there is room. */
   add(run: PooledRun): void {
-    if (this.#running.size < this.#limit) {
+    if (this.#running.size < this.limit) {
       this.#begin(run);
       return;
     }
     const busy = (): void => {
       void run.stop(
-        new AppError('server-busy', `All ${this.#limit} transcoders are at work for others; try again soon.`),
+        new AppError('server-busy', `All ${this.limit} transcoders are at work for others; try again soon.`),
       );
     };
     this.#queued.set(run, setTimeout(busy, QUEUE_MS));
@@ -75,7 +81,7 @@ export class RunPool {
 
   #beginNext(): void {
     const next = this.#queued.keys().next().value;
-    if (next !== undefined && this.#running.size < this.#limit) {
+    if (next !== undefined && this.#running.size < this.limit) {
       clearTimeout(this.#queued.get(next));
       this.#queued.delete(next);
       this.#begin(next);

@@ -12,6 +12,7 @@ import { AppError } from '../errors.ts';
 import { type BufferPool, processPool } from '../lib/buffer-pool.ts';
 import { checkRange } from './range.ts';
 import type { Source } from './source.ts';
+import { received } from './traffic.ts';
 
 const openDescriptor = promisify(open);
 const closeDescriptor = promisify(close);
@@ -92,6 +93,7 @@ class FileSource implements Source {
     try {
       await this.#fill(bytes, offset, signal);
       this.#assertUnchanged();
+      received.file += length;
       return bytes;
     } catch (error) {
       // Nothing writes into it any more: #fill settles only after the descriptor's read has.

@@ -9,6 +9,7 @@ import type { AddressGuard } from './guard.ts';
 import { Connector } from './http-connect.ts';
 import type { ResponseHead } from './http-headers.ts';
 import type { HttpTuning } from './http-tuning.ts';
+import { received } from './traffic.ts';
 
 /** Exchanges under way at once, in the whole process: each costs a socket, and its origin the same. */
 const MOST_EXCHANGES = 128;
@@ -167,6 +168,7 @@ class Exchange implements Dispatcher.DispatchHandler {
   }
 
   onResponseData(_controller: Dispatcher.DispatchController, chunk: Uint8Array): void {
+    received.http += chunk.length;
     if (this.#settled) return;
     this.#clock?.refresh();
     try {
