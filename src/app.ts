@@ -47,7 +47,7 @@ export interface World {
 const TORRENT_BUFFER_BYTES = 64 * 1024 * 1024;
 
 /** The version of this package. */
-function version(): string {
+export function version(): string {
   const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
   return (JSON.parse(text) as { version: string }).version;
 }
@@ -141,12 +141,33 @@ function callable(host: string): string {
   return host === '::' || host === '0.0.0.0' ? '127.0.0.1' : host;
 }
 
+/** All that works without HTTP; disposing ends sessions and everything they own. */
+export interface Rooms extends AsyncDisposable {
+  readonly capabilities: Promise<Capabilities>;
+  readonly encoders: Encoders;
+  readonly pool: RunPool;
+  /** Tells of runs that begin and end. */
+  readonly runs: Listeners<RunChange>;
+  readonly store: SegmentStore;
+  readonly presentations: PresentationStore;
+  readonly sources: SourcePolicy;
+  readonly torrents: TorrentService;
+  readonly tokens: CastTokens;
+  readonly sessions: SessionStore;
+  readonly clips: ClipService;
+}
+
 /**
- * Wires the rooms together and listens. Disposing ends requests, sessions and everything they own.
- * @throws what `listen` throws (`EADDRINUSE`, ...).
+ * Wires the rooms together.
+ * @param ownPort the port that this process listens on; undefined before it does, or when it does not.
  */
-export async function startApp(config: Config, log: FastifyBaseLogger, world: World = {}): Promise<App> {
-  await using resources = new AsyncDisposableStack();
+export function openRooms(
+  config: Config,
+  log: FastifyBaseLogger,
+  world: World = {},
+  ownPort: () => number | undefined = () => undefined,
+): Rooms {
+  const resources = new AsyncDisposableStack();
   const places = { ffmpeg: placesOf(config, config.ffmpegBin), ffprobe: placesOf(config, config.ffprobeBin) };
   const stopping = new AbortController();
   // Asked behind `listen`: who needs the answer waits for it.
@@ -163,15 +184,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     (level, sentence) => log[level](sentence),
     stopping.signal,
   );
-  const folder = tmpdir();
   const runs = new Listeners<RunChange>();
-  const health = resources.use(
-    new Health({
-      folders: foldersOf(config),
-      capabilities,
-      listening: () => (portOf(server) === undefined ? undefined : urlOf(server, config)),
-    }),
-  );
   const pool = new RunPool(config.maxRuns);
   const store = resources.use(segmentStore(config, log));
   const presentations = new PresentationStore(readerOpener(capabilities), {
@@ -181,17 +194,16 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     pool,
     runs,
     store,
-    folder,
+    folder: tmpdir(),
     stallMs: config.transcodeStallMs,
   });
   const tokens = new CastTokens(world.now);
-  const { access } = config;
-  const { castHost } = access;
+  const { allowedHosts, castHost } = config.access;
   const sources = new SourcePolicy({
     ...config.sources,
     ...(world.network ? { network: world.network } : {}),
-    ownPort: () => portOf(server),
-    ownNames: castHost ? [...access.allowedHosts, castHost] : access.allowedHosts,
+    ownPort,
+    ownNames: castHost ? [...allowedHosts, castHost] : allowedHosts,
   });
   const torrents = resources.use(torrentService(config, sources, log));
   const sessions = resources.use(
@@ -210,26 +222,41 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
     stopping.abort();
     return Promise.all([told, encoders.report()]).then(() => {});
   });
+  return {
+    ...{ capabilities, encoders, pool, runs, store, presentations, sources, torrents, tokens, sessions, clips },
+    [Symbol.asyncDispose]: () => resources.disposeAsync(),
+  };
+}
+
+/**
+ * The whole server, listening. Disposing ends requests, sessions and everything they own.
+ * @throws what `listen` throws (`EADDRINUSE`, ...).
+ */
+export async function startApp(config: Config, log: FastifyBaseLogger, world: World = {}): Promise<App> {
+  await using resources = new AsyncDisposableStack();
+  const ownPort = (): number | undefined => portOf(server);
+  const rooms = openRooms(config, log, world, ownPort);
+  const { capabilities, sources, tokens } = rooms;
+  const listening = (): string | undefined => (ownPort() === undefined ? undefined : urlOf(server, config));
+  // Its checks end when FFmpeg has been examined, or is not any more: with the rooms, hence after them.
+  const health = resources.use(new Health({ folders: foldersOf(config), capabilities, listening }));
+  resources.use(rooms);
   const addons = resources.use(addonCatalogue(config, sources, log, world));
-  const measured = { version: version(), sessions, presentations, pool, store, clips, torrents, health };
-  const metrics = resources.use(new Metrics(measured));
-  const listen = { ...config.listen };
-  const origin = () => castOrigin({ castHost, listen: { host: listen.host, port: portOf(server) ?? listen.port } });
-  const cast = { tokens, origin };
+  const metrics = resources.use(new Metrics({ ...rooms, version: version(), health }));
+  const { access } = config;
+  const origin = () =>
+    castOrigin({
+      castHost: access.castHost,
+      listen: { host: config.listen.host, port: ownPort() ?? config.listen.port },
+    });
   const server = await buildServer({
-    sessions,
-    sources,
+    ...rooms,
     access,
-    listenHost: listen.host,
-    cast,
-    clips,
-    torrents,
-    runs,
+    listenHost: config.listen.host,
+    cast: { tokens, origin },
     addons,
     health,
     metrics,
-    capabilities,
-    encoders,
     loudness: config.loudness.isOn,
     log,
     version: version(),
