@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
@@ -27,6 +26,7 @@ import { SessionStore } from './session/session-store.ts';
 import type { Network } from './source/guard.ts';
 import { SourcePolicy } from './source/policy.ts';
 import { TorrentService } from './torrent/service.ts';
+import { version } from './version.ts';
 
 export interface App extends AsyncDisposable {
   /** `http://HOST:PORT`, with the real port; of a server that listens on all addresses, 127.0.0.1. */
@@ -45,12 +45,6 @@ export interface World {
 
 /** Pieces in the making, of all torrents together. */
 const TORRENT_BUFFER_BYTES = 64 * 1024 * 1024;
-
-/** The version of this package. */
-export function version(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
-}
 
 function placesOf(config: Config, configured: string | undefined): Places {
   const besideExecutable = dirname(process.execPath);

@@ -68,6 +68,8 @@ export interface Config {
     /** Absolute; where what they said is kept. */
     readonly file: string;
   };
+  /** Whether a browser has a screen to appear on. */
+  readonly hasDesktop: boolean;
   readonly debug: boolean;
 }
 
@@ -149,6 +151,7 @@ export function readConfig(env: Environment): Config {
       catalogues: Object.freeze(addonCatalogues(env, 'RAFFI_ADDON_CATALOGUES') ?? ADDON_CATALOGUES),
       file: resolve(text(env, 'RAFFI_CACHE_DIR') ?? userCacheDirectory(env), 'raffi-addon-catalogues.json'),
     }),
+    hasDesktop: process.platform !== 'linux' || (text(env, 'DISPLAY') ?? text(env, 'WAYLAND_DISPLAY')) !== undefined,
     debug: flag(env, 'DEBUG', false),
   });
 }

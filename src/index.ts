@@ -36,7 +36,7 @@ export interface RunningServer {
 export async function createServer(options: ServerOptions = {}): Promise<RunningServer> {
   checkOptions(options);
   const config = configOf(options);
-  const app = await startApp(config, createLog(config.debug, options.log ?? 'silent'));
+  const app = await startApp(config, createLog(config.debug ? 'debug' : 'info', options.log ?? 'silent'));
   let closing: Promise<void> | undefined;
   return {
     url: app.url,

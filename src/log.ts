@@ -3,11 +3,14 @@ import pretty from 'pino-pretty';
 
 /**
  * Logs go to stderr: readable on a terminal, JSON lines otherwise. stdout has the one line that says where the server listens.
+ * @param level the least that is written.
  * @param to for a server inside another program: nowhere, or a function that gets each line of JSON without its end.
  */
-export function createLog(debug: boolean, to: 'stderr' | 'silent' | ((line: string) => void) = 'stderr'): Logger {
+export function createLog(
+  level: 'debug' | 'info' | 'error',
+  to: 'stderr' | 'silent' | ((line: string) => void) = 'stderr',
+): Logger {
   if (to === 'silent') return pino({ level: 'silent' });
-  const level = debug ? 'debug' : 'info';
   // What the function throws is an uncaught exception of its own program, not of whatever logged here.
   if (typeof to === 'function')
     return pino({ level, base: null }, { write: (line) => queueMicrotask(() => to(line.trimEnd())) });

@@ -1,63 +1,82 @@
-import { type App, startApp } from './app.ts';
+import { type Command, readArguments, UsageError } from './cli/arguments.ts';
+import { helpText } from './cli/help.ts';
+import { ListenError } from './cli/listen-error.ts';
 import { type Config, ConfigError, readConfig } from './config.ts';
+import { AppError } from './errors.ts';
 import { whenGone } from './lib/other-process.ts';
-import { createLog } from './log.ts';
+import { version } from './version.ts';
 
-/** What does not end by itself within this time after a signal is left behind. */
-const SHUTDOWN_MS = 2_500;
+const STATUS = { failed: 1, usage: 2, SIGINT: 130, SIGTERM: 143 } as const;
 
-function fail(sentence: string): never {
-  process.stderr.write(`${sentence}\n`);
-  process.exit(1);
-}
-
-function configOrExit(): Config {
-  try {
-    return readConfig(process.env);
-  } catch (error) {
-    if (error instanceof ConfigError) fail(error.message);
-    throw error;
-  }
-}
-
-function explainListenError(error: unknown, { host, port }: Config['listen']): never {
-  const address = `${host}:${port}`;
-  const code = error instanceof Error && 'code' in error ? error.code : undefined;
-  const remedy = 'set RAFFI_SERVER_ADDR to another one, such as 127.0.0.1:6970';
-  if (code === 'EADDRINUSE') fail(`The address ${address} is already in use by another program: end it, or ${remedy}.`);
-  if (code === 'EACCES') fail(`The address ${address} may not be used without more rights: ${remedy}.`);
-  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
-    fail(`The address ${address} is not one of this machine's: ${remedy}.`);
-  throw error;
-}
-
-/** The whole life of the process. Ends it with a sentence, and status 1, when it cannot listen. */
-export async function main(): Promise<void> {
-  const config = configOrExit();
-  const log = createLog(config.debug);
-  const stop = Promise.withResolvers<string>();
-  let stopping = false;
+/** The whole life of the process: what the words ask for, until it is done, or a signal or the end of its parent ends it; a second signal ends it at once. */
+export async function main(words: readonly string[] = process.argv.slice(2)): Promise<void> {
+  const stop = new AbortController();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (stopping) process.exit(signal === 'SIGINT' ? 130 : 143);
-      stopping = true;
-      stop.resolve(signal);
+      if (stop.signal.aborted) process.exit(STATUS[signal]);
+      stop.abort(signal);
     });
   }
+  let command: Command | undefined;
+  try {
+    command = readArguments(words);
+    const config = readConfig(process.env);
+    using _parents = whenGone(config.parentPids, (pid) => stop.abort(`the end of process ${pid} (RAFFI_PARENT_PID)`));
+    process.exitCode = await run(command, config, stop.signal);
+  } catch (error) {
+    process.exitCode = tell(error, command, stop.signal);
+  }
+}
 
-  using _parents = whenGone(config.parentPids, (pid) => stop.resolve(`the end of process ${pid} (RAFFI_PARENT_PID)`));
+/** Each command loads what it needs: help comes at once. @returns the process's status. */
+async function run(command: Command, config: Config, stop: AbortSignal): Promise<number> {
+  const print = (text: string): void => void process.stdout.write(text);
+  switch (command.name) {
+    case 'help':
+      print(helpText(command.of));
+      return 0;
+    case 'version':
+      print(`raffi-server ${version()}\n`);
+      return 0;
+    case 'serve': {
+      const { serve } = await import('./cli/serve.ts');
+      await serve(config, stop);
+      return 0;
+    }
+    case 'play': {
+      const { play } = await import('./cli/play.ts');
+      await play(command, config, stop);
+      return 0;
+    }
+    case 'probe': {
+      const { probe, probedText } = await import('./cli/probe.ts');
+      const probed = await probe(command.source, config, stop);
+      print(command.json ? `${JSON.stringify(probed)}\n` : probedText(probed));
+      return probed.playable ? 0 : STATUS.failed;
+    }
+    case 'clip': {
+      const { makeClip } = await import('./cli/clip.ts');
+      const made = await makeClip(command, config, stop);
+      print(command.json ? `${JSON.stringify(made)}\n` : `${made.outputPath}\n`);
+      return 0;
+    }
+  }
+}
 
-  const app: App = await startApp(config, log).catch((error: unknown) => explainListenError(error, config.listen));
-  process.stdout.write(`Server listening on ${app.url}\n`);
-
-  const reason = await stop.promise;
-  log.info({ reason }, 'shutting down');
-  setTimeout(() => {
-    log.warn('something did not end in time');
-    process.exit(1);
-  }, SHUTDOWN_MS).unref();
-  await app[Symbol.asyncDispose]();
-  log.info('stopped');
+/** Why it did not work, in one line. @returns the process's status. */
+function tell(error: unknown, command: Command | undefined, { aborted, reason }: AbortSignal): number {
+  if (aborted) return reason === 'SIGINT' || reason === 'SIGTERM' ? STATUS[reason] : STATUS.failed;
+  const wantsJson = command !== undefined && 'json' in command && command.json;
+  if (error instanceof UsageError) {
+    process.stderr.write(`${error.message} raffi-server --help tells more.\n`);
+    return STATUS.usage;
+  }
+  if (error instanceof AppError && wantsJson)
+    process.stdout.write(`${JSON.stringify({ error: error.detail, errorCode: error.code })}\n`);
+  else if (error instanceof AppError) process.stderr.write(`${error.detail}\n`);
+  else if (error instanceof ConfigError || error instanceof ListenError) process.stderr.write(`${error.message}\n`);
+  else throw error;
+  return STATUS.failed;
 }
 
 // Imported by `bin/raffi-server.mjs`, which keeps what is compiled; and by what prepares that.
