@@ -15,6 +15,7 @@ import type { KnownRoute } from './http/route-book.ts';
 import { buildServer } from './http/server.ts';
 import { authorityText } from './lib/authority.ts';
 import { Listeners } from './lib/listeners.ts';
+import { logEndings } from './metrics/endings.ts';
 import { Metrics } from './metrics/metrics.ts';
 import type { RunChange } from './presentation/journal.ts';
 import { readerOpener } from './presentation/open-reader.ts';
@@ -207,8 +208,6 @@ export function openRooms(
       idleMs: config.sessionIdleMs,
       maxSessions: config.maxSessions,
       onEnded: (id) => tokens.revoke(id),
-      onExpired: (session, idleMs) =>
-        log.info({ session: session.id, idleSeconds: Math.round(idleMs / 1000) }, 'session expired'),
     }),
   );
   const clips = resources.use(new ClipService({ directory: config.clipsDir, capabilities }));
@@ -234,6 +233,9 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   const listening = (): string | undefined => (ownPort() === undefined ? undefined : urlOf(server, config));
   // Its checks end when FFmpeg has been examined, or is not any more: with the rooms, hence after them.
   const health = resources.use(new Health({ folders: foldersOf(config), capabilities, listening }));
+  const { sessions, clips, torrents } = rooms;
+  // Disposed of after the rooms: their ends are told too.
+  resources.use(logEndings({ sessions, clips, torrents, idleMs: config.sessionIdleMs, log }));
   resources.use(rooms);
   const addons = resources.use(addonCatalogue(config, sources, log, world));
   const metrics = resources.use(new Metrics({ ...rooms, version: version(), health }));

@@ -1,8 +1,10 @@
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { redacted } from './lib/redact.ts';
 
 /**
  * Logs go to stderr: readable on a terminal, JSON lines otherwise. stdout has the one line that says where the server listens.
+ * Whatever is logged passes `redacted`.
  * @param level the least that is written.
  * @param to for a server inside another program: nowhere, or a function that gets each line of JSON without its end.
  */
@@ -13,10 +15,13 @@ export function createLog(
   if (to === 'silent') return pino({ level: 'silent' });
   // What the function throws is an uncaught exception of its own program, not of whatever logged here.
   if (typeof to === 'function')
-    return pino({ level, base: null }, { write: (line) => queueMicrotask(() => to(line.trimEnd())) });
+    return pino(
+      { level, base: null, hooks: { streamWrite: redacted } },
+      { write: (line) => queueMicrotask(() => to(line.trimEnd())) },
+    );
   const terminal = process.stderr.isTTY;
   const destination = terminal
     ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname' })
     : pino.destination({ dest: 2, sync: false });
-  return pino({ level, base: null }, destination);
+  return pino({ level, base: null, hooks: { streamWrite: redacted } }, destination);
 }

@@ -65,7 +65,8 @@ async function run(command: Command, config: Config, stop: AbortSignal): Promise
 
 /** Why it did not work, in one line. @returns the process's status. */
 function tell(error: unknown, command: Command | undefined, { aborted, reason }: AbortSignal): number {
-  if (aborted) return reason === 'SIGINT' || reason === 'SIGTERM' ? STATUS[reason] : STATUS.failed;
+  const why: unknown = reason;
+  if (aborted) return why === 'SIGINT' || why === 'SIGTERM' ? STATUS[why] : STATUS.failed;
   const wantsJson = command !== undefined && 'json' in command && command.json;
   if (error instanceof UsageError) {
     process.stderr.write(`${error.message} raffi-server --help tells more.\n`);

@@ -66,7 +66,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
     ],
   },
   'version.ts': { uses: [] },
-  'log.ts': { uses: ['config.ts'] },
+  'log.ts': { uses: ['lib'] },
   'index.ts': { uses: ['config.ts', 'log.ts', 'app.ts'] },
   cli: {
     uses: ['errors.ts', 'config.ts', 'log.ts', 'lib', 'source', 'http', 'app.ts'],

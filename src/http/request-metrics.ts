@@ -1,4 +1,4 @@
-/** Counts requests: how long the server made them wait, how they ended, and what went out. */
+/** Counts requests, and logs them when somebody looks for a fault: how long the server made them wait, how they ended, and what went out. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import type { Metrics } from '../metrics/metrics.ts';
 
@@ -20,6 +20,9 @@ export function registerRequestMetrics(app: FastifyInstance, metrics: Metrics): 
       };
       const seconds = (heads.get(request) ?? reply.elapsedTime) / 1000;
       const bytes = Math.max(0, socket.bytesWritten - written);
+      const id = (request.params as { id?: string } | null)?.id;
+      const ms = Math.round(reply.elapsedTime);
+      request.log.debug({ ...labels, ...(id === undefined ? {} : { id }), bytes, ms }, 'answered');
       metrics.record(({ requests, responseBytes }) => {
         requests.observe(labels, seconds);
         responseBytes.inc({ route: labels.route }, bytes);

@@ -109,17 +109,6 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   app.addHook('onSend', async (_request, reply) => {
     reply.header('server', `raffi-server/${options.version}`);
   });
-  app.addHook('onResponse', async (request, reply) => {
-    request.log.debug(
-      {
-        method: request.method,
-        route: request.routeOptions.url,
-        status: reply.statusCode,
-        ms: Math.round(reply.elapsedTime),
-      },
-      'answered',
-    );
-  });
 
   await app.register(swagger, {
     exposeHeadRoutes: true,
@@ -193,7 +182,7 @@ function registerErrors(app: FastifyInstance): void {
     const status = PROBLEMS[known.code].status;
     if (status >= 500)
       request.log[known.code === 'internal' ? 'error' : 'warn'](
-        { err: known, url: request.routeOptions.url },
+        { err: known, route: request.routeOptions.url, id: (request.params as { id?: string } | null)?.id },
         known.detail,
       );
     return sendProblem(reply, known);

@@ -19,8 +19,6 @@ export interface SessionStoreOptions {
   readonly maxSessions: number;
   /** Called when a session ends, whatever ends it, before anything of it is closed. */
   readonly onEnded?: (id: string) => void;
-  /** Called for each session that ended by itself. */
-  readonly onExpired?: (session: Session, idleMs: number) => void;
 }
 
 /**
@@ -117,9 +115,8 @@ export class SessionStore implements AsyncDisposable {
 
   /** Ends the sessions that are idle past the limit; how many. */
   async removeIdle(): Promise<number> {
-    const { idleMs, onExpired } = this.#options;
+    const { idleMs } = this.#options;
     const idle = this.list().filter((session) => session.idleMs > idleMs);
-    for (const session of idle) onExpired?.(session, session.idleMs);
     await Promise.all(idle.map((session) => this.#end(session)));
     return idle.length;
   }
