@@ -233,9 +233,9 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   const listening = (): string | undefined => (ownPort() === undefined ? undefined : urlOf(server, config));
   // Its checks end when FFmpeg has been examined, or is not any more: with the rooms, hence after them.
   const health = resources.use(new Health({ folders: foldersOf(config), capabilities, listening }));
-  const { sessions, clips, torrents } = rooms;
+  const { sessions, clips, torrents, runs } = rooms;
   // Disposed of after the rooms: their ends are told too.
-  resources.use(logEndings({ sessions, clips, torrents, idleMs: config.sessionIdleMs, log }));
+  resources.use(logEndings({ sessions, clips, torrents, runs, idleMs: config.sessionIdleMs, log }));
   resources.use(rooms);
   const addons = resources.use(addonCatalogue(config, sources, log, world));
   const metrics = resources.use(new Metrics({ ...rooms, version: version(), health }));

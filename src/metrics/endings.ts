@@ -1,5 +1,7 @@
 /** One line in the log for everything that has ended, with the id by which it was known; what began it is in it too. */
 import type { ClipService } from '../clip/clip-service.ts';
+import type { Listeners } from '../lib/listeners.ts';
+import type { RunChange } from '../presentation/journal.ts';
 import type { Session } from '../session/session.ts';
 import type { SessionStore } from '../session/session-store.ts';
 import type { TorrentService } from '../torrent/service.ts';
@@ -14,13 +16,15 @@ export interface Watched {
   readonly sessions: SessionStore;
   readonly clips: ClipService;
   readonly torrents: TorrentService;
+  /** Tells of runs that begin and end. */
+  readonly runs: Listeners<RunChange>;
   /** Milliseconds without a request after which a session ends by itself. */
   readonly idleMs: number;
   readonly log: Log;
 }
 
 /** Until the result is disposed of. */
-export function logEndings({ sessions, clips, torrents, idleMs, log }: Watched): Disposable {
+export function logEndings({ sessions, clips, torrents, runs, idleMs, log }: Watched): Disposable {
   const listening = new DisposableStack();
   listening.use(
     sessions.changes.add((session) => {
@@ -44,6 +48,15 @@ export function logEndings({ sessions, clips, torrents, idleMs, log }: Watched):
     }),
   );
   listening.use(
+    runs.add((change) => {
+      const { run } = change;
+      if (run.state !== 'ended') return;
+      const fields = runFields(change, sessions.list());
+      if (run.error) log.warn({ ...fields, code: run.error.code, err: run.error }, `run ended: ${run.error.detail}`);
+      else log.info(fields, 'run ended');
+    }),
+  );
+  listening.use(
     torrents.changes.add((swarm) => {
       if (swarm.isClosed) log.info(torrentFields(swarm), 'torrent ended');
     }),
@@ -61,6 +74,23 @@ function sessionFields(session: Session, idleMs: number): object {
     ms: Date.now() - createdAt.getTime(),
     expired: session.idleMs > idleMs,
     ...(error ? { code: error.code, reason: error.detail } : {}),
+  };
+}
+
+function runFields({ run, journal }: RunChange, sessions: readonly Session[]): object {
+  const { id, rendition, first, made, position, speed, retries, reason, createdAt, endedAt } = run;
+  return {
+    run: id,
+    // Those of one source share it.
+    sessions: sessions.filter(({ opened }) => opened?.journal === journal).map((session) => session.id),
+    rendition,
+    reason,
+    first,
+    made,
+    position,
+    ...(speed === undefined ? {} : { speed: Math.round(speed * 100) / 100 }),
+    retries,
+    ms: (endedAt ?? createdAt).getTime() - createdAt.getTime(),
   };
 }
 

@@ -8,6 +8,7 @@ export interface Instruments {
   readonly sessionsCreated: Counter<'kind'>;
   readonly sessionsEnded: Counter;
   readonly sessionFailures: Counter<'code'>;
+  readonly runsEnded: Counter<'reason'>;
   readonly clipsEnded: Counter<'state'>;
   readonly torrentBytes: Counter<'direction'>;
 }
@@ -49,6 +50,12 @@ export function makeInstruments({ Counter, Histogram }: Client, registry: Regist
       name: 'raffi_session_failures_total',
       help: 'How often the source of a session could not be opened, by error code.',
       labelNames: ['code'],
+      registers,
+    }),
+    runsEnded: new Counter({
+      name: 'raffi_runs_ended_total',
+      help: 'Transcoding processes that ended, by reason.',
+      labelNames: ['reason'],
       registers,
     }),
     clipsEnded: new Counter({

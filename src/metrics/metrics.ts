@@ -37,10 +37,13 @@ export class Metrics implements Disposable {
     this.#delay.enable();
     this.#timer = setTimeout(() => void this.#load(), LOAD_AFTER_MS);
     this.#timer.unref();
-    const { sessions, torrents, clips } = measured;
+    const { sessions, torrents, clips, runs } = measured;
     this.#listening = [
       sessions.changes.add((session) => this.#ofSession(session)),
       torrents.changes.add((swarm) => this.#ofTorrent(swarm)),
+      runs.add(({ run: { reason } }) => {
+        if (reason) this.record(({ runsEnded }) => runsEnded.inc({ reason }));
+      }),
       clips.subscribe(({ state, endedAt }) => {
         if (endedAt) this.record(({ clipsEnded }) => clipsEnded.inc({ state }));
       }),

@@ -4,11 +4,13 @@ import type { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Registry } from 'prom-client';
 import type { ClipService } from '../clip/clip-service.ts';
 import type { Health } from '../health/health.ts';
+import type { Listeners } from '../lib/listeners.ts';
+import type { RunChange } from '../presentation/journal.ts';
 import type { PresentationStore } from '../presentation/presentation-store.ts';
 import type { RunPool } from '../presentation/run-pool.ts';
 import type { SegmentStore } from '../presentation/segment-store.ts';
 import type { SessionStore } from '../session/session-store.ts';
-import { received } from '../source/traffic.ts';
+import { received } from '../source/received.ts';
 import type { TorrentService } from '../torrent/service.ts';
 
 /** What is read. */
@@ -17,6 +19,8 @@ export interface Measured {
   readonly sessions: SessionStore;
   readonly presentations: PresentationStore;
   readonly pool: RunPool;
+  /** Tells of runs that begin and end. */
+  readonly runs: Listeners<RunChange>;
   readonly store: SegmentStore;
   readonly clips: ClipService;
   readonly torrents: TorrentService;

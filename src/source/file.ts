@@ -11,8 +11,8 @@ import { promisify } from 'node:util';
 import { AppError } from '../errors.ts';
 import { type BufferPool, processPool } from '../lib/buffer-pool.ts';
 import { checkRange } from './range.ts';
+import { received } from './received.ts';
 import type { Source } from './source.ts';
-import { received } from './traffic.ts';
 
 const openDescriptor = promisify(open);
 const closeDescriptor = promisify(close);

@@ -9,7 +9,7 @@ import type { AddressGuard } from './guard.ts';
 import { Connector } from './http-connect.ts';
 import type { ResponseHead } from './http-headers.ts';
 import type { HttpTuning } from './http-tuning.ts';
-import { received } from './traffic.ts';
+import { received } from './received.ts';
 
 /** Exchanges under way at once, in the whole process: each costs a socket, and its origin the same. */
 const MOST_EXCHANGES = 128;

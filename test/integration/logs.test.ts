@@ -101,6 +101,7 @@ describe('the log', () => {
     await get(`/sessions/${ids.played}/file?cast_token=${SECRET}`, { headers: { forwarded: 'for=10.0.0.1' } });
     await get('/sessions', { headers: { forwarded: 'for=10.0.0.1', authorization: `Bearer ${SECRET}` } });
     await get('/sessions', { headers: { origin: 'null', 'x-raffi-token': SECRET } });
+    await get(`/sessions/${ids.played}/360p/0.m4s`);
     ids.clip = (await post(`/sessions/${ids.played}/clip?async=1&${SECRET}`, { start: 1, end: 99 })).id as string;
     await get(`/clips/${ids.clip}`, { method: 'DELETE' });
     const host = new URL(site).host;
@@ -155,6 +156,11 @@ describe('the log', () => {
     const clips = lines.filter(({ clip, msg }) => clip === ids.clip && msg.startsWith('clip '));
     assert.equal(clips.length, 1);
     assert.equal(clips[0]?.session, ids.played);
+    const runs = about('run ended');
+    assert.ok(runs.length > 0);
+    for (const { run, reason, rendition, made } of runs)
+      assert.ok(run && reason && rendition && Number.isInteger(made));
+    assert.equal(new Set(runs.map(({ run }) => run)).size, runs.length);
     assert.equal(about('stopped').length, 1);
     // Requests are ended things too, for who asks for so much.
     const [segment] = about('answered').filter(({ route }) => route === '/sessions/:id/:rendition/:segment');

@@ -97,7 +97,7 @@ const places: Readonly<Record<string, fc.Arbitrary<string>>> = {
   id: fc.constantFrom('@film', '@film', '@sound', '@spare'),
   rendition: fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom('original', 'audio-0') },
-    fc.constantFrom('audio-1', 'audio-0-aac', 'audio-1-aac', 'subtitles-0', 'subtitles-1', '180p', '1080p'),
+    fc.constantFrom('audio-1', 'audio-0-aac', 'audio-1-aac', 'subtitles-0', 'subtitles-1', '360p', '1080p'),
   ),
   segment: fc.oneof(
     { weight: 3, arbitrary: fc.constantFrom('init.mp4', '0.m4s', '1.m4s') },
