@@ -55,6 +55,7 @@ export const SegmentAnswer = {
     'video/mp4': { schema: Binary },
     'audio/mp4': { schema: Binary },
     'audio/mpeg': { schema: Binary },
+    'text/vtt': { schema: Binary },
   },
 };
 
