@@ -90,7 +90,7 @@ describe('raffi-server', () => {
     const mute = await numberedMedia({ container: 'avi', video: 'mpeg4', seconds: 4 });
     const { status, stderr } = await run(['probe', mute], { PATH: '' });
     assert.equal(status, 1);
-    assert.match(stderr, /FFmpeg and ffprobe, which may be able to, are not installed\.\n$/);
+    assert.match(stderr, /\(AVI\) needs FFmpeg and ffprobe, which are not installed\.\n$/);
   });
 
   test('clip: a file where it was wanted, never over another', async () => {
