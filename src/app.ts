@@ -103,6 +103,12 @@ function tellChecks(checks: readonly Check[], log: FastifyBaseLogger): void {
   }
 }
 
+/** The one address that peers are to reach us at; undefined: any. */
+function boundTo(hosts: readonly string[] = []): string | undefined {
+  const [host] = hosts;
+  return hosts.length === 1 && host !== '0.0.0.0' && host !== '::' ? host : undefined;
+}
+
 function torrentService({ torrent }: Config, sources: SourcePolicy, log: FastifyBaseLogger): TorrentService {
   const { directory, keep, diskBytes, listen, utp, trackers, localDiscovery, connections } = torrent;
   return new TorrentService({
@@ -124,6 +130,7 @@ function torrentService({ torrent }: Config, sources: SourcePolicy, log: Fastify
     trackers,
     dht: torrent.dht ? { port: 0, host: '0.0.0.0', bootstrap: torrent.dhtNodes } : undefined,
     localDiscovery,
+    webRtc: torrent.webRtc && { ...torrent.webRtc, host: boundTo(listen?.hosts) },
     guard: sources.trackerGuard(),
     linksFrom: sources.linksFrom,
     own: () => sources.ownPlaces,

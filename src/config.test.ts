@@ -74,6 +74,10 @@ test('reads what torrents may do', () => {
   assert.deepEqual(readConfig({ RAFFI_TORRENT_LISTEN: '[::1]:5' }).torrent.listen, { hosts: ['::1'], port: 5 });
   assert.deepEqual(readConfig({ RAFFI_TORRENT_DHT_NODES: 'none' }).torrent.dhtNodes, []);
   assert.deepEqual(readConfig({ RAFFI_TORRENT_DHT_NODES: 'a:1, b:2' }).torrent.dhtNodes, ['a:1', 'b:2']);
+  assert.equal(readConfig({ RAFFI_TORRENT_WEBRTC: '0' }).torrent.webRtc, undefined);
+  assert.equal(readConfig({}).torrent.webRtc?.stun.length, 2);
+  assert.deepEqual(readConfig({ RAFFI_TORRENT_STUN: 'none' }).torrent.webRtc, { stun: [] });
+  assert.deepEqual(readConfig({ RAFFI_TORRENT_STUN: 'a:1, b:2' }).torrent.webRtc, { stun: ['a:1', 'b:2'] });
   assert.equal(readConfig({ RAFFI_TORRENT_ENCRYPTION: 'Require' }).torrent.encryption, 'require');
 });
 
@@ -110,6 +114,8 @@ test('a variable that makes no sense is named', () => {
     { RAFFI_MAX_TORRENTS: 'many' },
     { RAFFI_TORRENT_LISTEN: 'everywhere' },
     { RAFFI_TORRENT_DHT_NODES: 'router' },
+    { RAFFI_TORRENT_STUN: 'stun:stun.example:3478' },
+    { RAFFI_TORRENT_WEBRTC: 'yes please' },
     { RAFFI_TORRENT_ENCRYPTION: 'perhaps' },
     { RAFFI_TORRENT_CONNECTIONS: '0' },
     { RAFFI_TORRENT_UPLOAD_RATE: 'fast' },

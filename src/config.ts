@@ -97,6 +97,8 @@ interface TorrentConfig {
   /** `host:port` of DHT nodes to begin with. */
   readonly dhtNodes: readonly string[];
   readonly localDiscovery: boolean;
+  /** Peers in browsers; undefined: none. */
+  readonly webRtc: { readonly stun: readonly string[] } | undefined;
 }
 
 /** A variable that makes no sense. The message is the whole sentence for the person who set it. */
@@ -163,6 +165,8 @@ const DHT_NODES = [
   'dht.libtorrent.org:25401',
 ];
 
+const STUN_SERVERS = ['stun.cloudflare.com:3478', 'stun.l.google.com:19302'];
+
 function torrentConfig(env: Environment): TorrentConfig {
   return Object.freeze({
     directory: text(env, 'RAFFI_TORRENT_DIR') ?? text(env, 'TORRENT_DIR') ?? join(tmpdir(), 'raffi-torrents'),
@@ -176,8 +180,15 @@ function torrentConfig(env: Environment): TorrentConfig {
     encryption: choice(env, 'RAFFI_TORRENT_ENCRYPTION', ['allow', 'prefer', 'require']),
     trackers: flag(env, 'RAFFI_TORRENT_TRACKERS', true),
     dht: flag(env, 'RAFFI_TORRENT_DHT', true),
-    dhtNodes: Object.freeze(nodes(env, 'RAFFI_TORRENT_DHT_NODES') ?? DHT_NODES),
+    dhtNodes: Object.freeze(
+      nodes(env, 'RAFFI_TORRENT_DHT_NODES', 'router.bittorrent.com:6881,10.0.0.1:6881') ?? DHT_NODES,
+    ),
     localDiscovery: flag(env, 'RAFFI_TORRENT_LSD', true),
+    webRtc: flag(env, 'RAFFI_TORRENT_WEBRTC', true)
+      ? Object.freeze({
+          stun: Object.freeze(nodes(env, 'RAFFI_TORRENT_STUN', 'stun.example.org:3478,10.0.0.1:3478') ?? STUN_SERVERS),
+        })
+      : undefined,
   });
 }
 
@@ -202,16 +213,14 @@ function addonCatalogues(env: Environment, name: string): string[] | undefined {
 }
 
 /** Comma-separated `host:port`; `none` is an empty list. */
-function nodes(env: Environment, name: string): string[] | undefined {
+function nodes(env: Environment, name: string, example: string): string[] | undefined {
   const value = text(env, name);
   if (value === undefined) return undefined;
   if (value.toLowerCase() === 'none') return [];
   const list = value.split(',').map((node) => node.trim());
   for (const node of list) {
     if (!/^[a-z0-9.-]+:\d{1,5}$/i.test(node))
-      throw new ConfigError(
-        `${name} must be a list such as "router.bittorrent.com:6881,10.0.0.1:6881", but has "${node}".`,
-      );
+      throw new ConfigError(`${name} must be a list such as "${example}", but has "${node}".`);
   }
   return list;
 }

@@ -82,6 +82,7 @@ const PACKAGES: readonly { readonly name: RegExp; readonly rooms: readonly strin
   { name: /^mediabunny(\/|$)/, rooms: ['media'] },
   { name: /^prom-client$/, rooms: ['metrics'] },
   { name: /^bittorrent-/, rooms: ['torrent'] },
+  { name: /^node-datachannel(\/|$)/, rooms: ['torrent'] },
 ];
 
 /** Reading the environment, in any spelling, is for one file. */

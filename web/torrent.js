@@ -95,7 +95,7 @@ export class TorrentFacts {
     );
     const rows = /** @type {[string, string][]} */ ([
       ['State', torrent.message],
-      ['Peers', `${info.peers} connected, ${torrent.seeds} of them have all; ${torrent.knownPeers} known`],
+      ['Peers', `${info.peers} connected, ${torrent.seeds} with all of it; ${torrent.knownPeers} known`],
       ['Speed', `${speed(info.downloadBytesPerSecond)} down, ${speed(torrent.uploadBytesPerSecond)} up`],
       ['At hand', `${info.progress} %`],
       ['Needs', torrent.playsAtBytesPerSecond === undefined ? '' : speed(torrent.playsAtBytesPerSecond)],
@@ -194,8 +194,7 @@ class FileChoice {
 function factsLine(info, torrent) {
   const { startsInSeconds, keepsUp, seeds } = torrent;
   return [
-    info.peers === 1 ? '1 peer' : `${info.peers} peers`,
-    seeds > 0 ? `${seeds} with all of it` : '',
+    `${info.peers === 1 ? '1 peer' : `${info.peers} peers`}${seeds > 0 ? `, ${seeds} with all` : ''}`,
     speed(info.downloadBytesPerSecond),
     torrent.piecesTotal > 0 ? `${info.progress} %` : '',
     startsInSeconds ? `starts in about ${Math.max(1, Math.round(startsInSeconds))} s` : '',

@@ -72,6 +72,7 @@ async function started(resources: AsyncDisposableStack) {
       trackers: false,
       dht: undefined,
       localDiscovery: false,
+      webRtc: undefined,
       guard: anyAddress,
       linksFrom: 'public',
       own: () => ({ port: undefined, places: [] }),

@@ -179,7 +179,7 @@ const TorrentInfo = Type.Object({
       peers: Type.Integer(),
       reason: Type.Optional(Type.String()),
     }),
-    { description: 'Who is asked for peers.' },
+    { description: 'Who is asked for peers, and web seeds.' },
   ),
 });
 export type TorrentInfo = Static<typeof TorrentInfo>;

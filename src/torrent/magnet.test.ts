@@ -28,6 +28,7 @@ test('name, trackers and peers; what is of no use is left out, what is twice is 
     [
       ['udp', 'udp://tracker.example:6969/announce'],
       ['http', 'http://t.example/announce?key=1'],
+      ['web-socket', 'wss://w.example/'],
       ['http', 'https://s.example/a'],
     ],
   );

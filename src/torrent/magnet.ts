@@ -2,6 +2,7 @@
 import { isIP } from 'node:net';
 import type { InfoHash, PeerAddress } from './protocol.ts';
 import { type Tracker, trackerOf } from './tracker-url.ts';
+import { MOST_WEB_SEEDS, webSeedOf } from './web-seed-url.ts';
 
 export interface Magnet {
   readonly infoHash: InfoHash;
@@ -10,6 +11,8 @@ export interface Magnet {
   readonly trackers: readonly Tracker[];
   /** `x.pe`, as far as they are addresses and not names. */
   readonly peers: readonly PeerAddress[];
+  /** `ws`: servers that have the files (BEP 19). */
+  readonly webSeeds: readonly string[];
 }
 
 /** The message continues a sentence: "... names no torrent: it has no xt=urn:btih". */
@@ -22,7 +25,7 @@ const LONGEST_NAME = 1_024;
 /** @throws MagnetError. */
 export function parseMagnet(text: string): Magnet {
   const bare = infoHashOf(text);
-  if (bare !== undefined) return { infoHash: bare, trackers: [], peers: [] };
+  if (bare !== undefined) return { infoHash: bare, trackers: [], peers: [], webSeeds: [] };
   if (!/^magnet:\?/i.test(text)) throw new MagnetError('is neither a magnet link nor an infohash');
   const fields = new URLSearchParams(text.slice('magnet:?'.length));
   const name = fields
@@ -34,6 +37,7 @@ export function parseMagnet(text: string): Magnet {
     ...(name ? { name } : {}),
     trackers: unique(values(fields, 'tr').map(trackerOf), ({ url }) => url).slice(0, MOST_TRACKERS),
     peers: unique(values(fields, 'x.pe').map(parsePeer), ({ host, port }) => `${host} ${port}`).slice(0, MOST_PEERS),
+    webSeeds: unique(values(fields, 'ws').map(webSeedOf), (url) => url).slice(0, MOST_WEB_SEEDS),
   };
 }
 

@@ -14,7 +14,7 @@ test('a torrent of one file and one of several', () => {
     name: 'film.mkv',
     pieceLength: PIECE,
     files: [{ content: Buffer.alloc(40_000) }],
-    trackers: ['udp://t.example:1/a', 'http://u.example/announce', 'wss://w.example'],
+    trackers: ['udp://t.example:1/a', 'http://u.example/announce', 'wss://w.example', 'ftp://f.example'],
     isPrivate: true,
   });
   const parsed = parseTorrent(one.bytes);
@@ -22,7 +22,7 @@ test('a torrent of one file and one of several', () => {
   assert.deepEqual(Buffer.from(parsed.info), one.info);
   assert.deepEqual(
     parsed.trackers.map(({ url }) => url),
-    ['udp://t.example:1/a', 'http://u.example/announce'],
+    ['udp://t.example:1/a', 'http://u.example/announce', 'wss://w.example/'],
   );
   assert.equal(parsed.metainfo.isPrivate, true);
   assert.equal(parsed.metainfo.pieceCount, 3);

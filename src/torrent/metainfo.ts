@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { type Bencoded, BencodeError, type Dictionary, decode, decodeFirst } from './bencode.ts';
 import type { InfoHash } from './protocol.ts';
 import { type Tracker, trackerOf } from './tracker-url.ts';
+import { MOST_WEB_SEEDS, webSeedOf } from './web-seed-url.ts';
 
 /** One file of a torrent, at `[offset, offset + length)` of torrent space. */
 export interface TorrentFile {
@@ -28,6 +29,8 @@ export interface Metainfo {
   /** Bytes: the sum of the files. */
   readonly length: number;
   readonly files: readonly TorrentFile[];
+  /** Its files lie in a folder of its name; else it is one file. */
+  readonly hasFolder: boolean;
   /** Peers may come from its trackers only (BEP 27). */
   readonly isPrivate: boolean;
 }
@@ -39,6 +42,8 @@ export interface TorrentDocument {
   readonly info: Uint8Array;
   readonly metainfo: Metainfo;
   readonly trackers: readonly Tracker[];
+  /** `url-list` (BEP 19). */
+  readonly webSeeds: readonly string[];
 }
 
 /** The message is a sentence that names the field. */
@@ -68,6 +73,7 @@ export function parseTorrent(bytes: Uint8Array): TorrentDocument {
     info,
     metainfo: parseInfo(info),
     trackers: trackersOf(root),
+    webSeeds: webSeedsOf(root),
   };
 }
 
@@ -119,7 +125,8 @@ export function parseInfo(bytes: Uint8Array): Metainfo {
       `has ${pieceCount} hashes, but ${length} bytes in pieces of ${pieceLength} need ${Math.ceil(length / pieceLength)}`,
     );
   }
-  return { name, pieceLength, pieceCount, length, files, isPrivate: info.get('private') === 1 };
+  const hasFolder = info.has('files');
+  return { name, pieceLength, pieceCount, length, files, hasFolder, isPrivate: info.get('private') === 1 };
 }
 
 function onlyFile(info: Dictionary, name: string): TorrentFile {
@@ -194,4 +201,14 @@ function trackersOf(root: Dictionary): Tracker[] {
     if (tracker) found.set(tracker.url, tracker);
   }
   return [...found.values()];
+}
+
+/** What can be used of `url-list`, one URL or several. */
+function webSeedsOf(root: Dictionary): string[] {
+  const value = root.get('url-list');
+  const urls = Array.isArray(value) ? (value as readonly Bencoded[]) : [value];
+  const seeds = urls.map((url) =>
+    url instanceof Uint8Array ? webSeedOf(Buffer.from(url).toString('utf8')) : undefined,
+  );
+  return [...new Set(seeds)].filter((url) => url !== undefined).slice(0, MOST_WEB_SEEDS);
 }

@@ -160,3 +160,13 @@ export class PieceMap {
 function bit(field: Uint8Array, piece: number): boolean {
   return ((field[piece >> 3] ?? 0) & (0x80 >> (piece & 7))) !== 0;
 }
+
+/** Their numbers. */
+export function allPieces({ count }: PieceMap): number[] {
+  return Array.from({ length: count }, (_, n) => n);
+}
+
+/** Of a bit field as BEP 3 has it. */
+export function hasBit(field: Uint8Array, n: number): boolean {
+  return ((field[n >> 3] ?? 0) & (0x80 >> (n & 7))) !== 0;
+}

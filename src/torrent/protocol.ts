@@ -87,16 +87,18 @@ export type Command =
       readonly from: Nearness;
     }
   /**
-   * A connection that the main thread made by other means (WebRTC, uTP), as a port: each message is a `Uint8Array` of the
-   * stream, `null` its end; a number answers how many bytes the main thread has passed on (back-pressure). The
-   * BitTorrent handshake is the engine's; `outgoing` says who begins it.
+   * A connection that the main thread made by other means (WebRTC, web seeds), as a port: each message is a `Uint8Array` of the
+   * stream, `null` its end; a number answers how many bytes the main thread has passed on (back-pressure). What passes is
+   * plain: where it needs encryption, it is encrypted beneath. The engine begins the BitTorrent handshake.
    */
   | {
       readonly type: 'stream';
       readonly infoHash: InfoHash;
       readonly port: import('node:worker_threads').MessagePort;
-      readonly outgoing: boolean;
-      readonly label: string;
+      /** What the peer is known by, and banned by: its address, or the name of a server. */
+      readonly remote: { readonly host: string; readonly port: number };
+      /** Asked only for what a reader waits for now, what others are late with, and what nobody else has. */
+      readonly isReserve: boolean;
     }
   | { readonly type: 'demand'; readonly infoHash: InfoHash; readonly demand: Demand }
   /**

@@ -57,6 +57,6 @@ export async function loadTorrent(reference: string, access: SourceAccess, signa
 }
 
 function seedOf(bytes: Uint8Array): TorrentSeed {
-  const { infoHash, info, metainfo, trackers } = parseTorrent(bytes);
-  return { infoHash, info, name: metainfo.name, trackers, peers: [] };
+  const { infoHash, info, metainfo, trackers, webSeeds } = parseTorrent(bytes);
+  return { infoHash, info, name: metainfo.name, trackers, peers: [], webSeeds };
 }

@@ -22,6 +22,8 @@ import { KeptTorrents } from './kept.ts';
 import type { EngineLimits, InfoHash, OwnPlaces } from './protocol.ts';
 import { loadTorrent, readTorrentSpec, type TorrentSpec } from './reference.ts';
 import { Swarm, type TorrentSeed } from './swarm.ts';
+import { missingRtc } from './webrtc/native.ts';
+import type { WebRtcOptions } from './webrtc/rtc-peers.ts';
 
 export interface TorrentServiceOptions {
   readonly directory: string;
@@ -39,6 +41,8 @@ export interface TorrentServiceOptions {
   readonly trackers: boolean;
   readonly dht: DhtOptions | undefined;
   readonly localDiscovery: boolean;
+  /** Peers in browsers, by WebSocket trackers; undefined: none. */
+  readonly webRtc: WebRtcOptions | undefined;
   readonly guard: AddressGuard;
   /** Where who writes links is taken to be: as near as the peers that their links may name. */
   readonly linksFrom: Nearness;
@@ -91,12 +95,20 @@ export class TorrentService implements AsyncDisposable {
     this.#folder = new TorrentFolder(options.directory, options.keep);
     this.#kept = new KeptTorrents(this.#folder);
     this.#diskBytes = options.diskBytes ?? Number.MAX_SAFE_INTEGER;
+    const missing = options.webRtc && missingRtc();
+    if (missing !== undefined) options.log.warn({}, noWebRtc(missing));
     this.#discovery = new Discovery({
       trackers: options.trackers,
       dht: options.dht,
       localDiscovery: options.localDiscovery,
+      webRtc: missing === undefined ? options.webRtc : undefined,
       guard: options.guard,
       onPeers: (infoHash, peers, from) => this.#swarms.get(infoHash)?.addPeers(peers, from),
+      onStream: (infoHash, port, remote) => {
+        const swarm = this.#swarms.get(infoHash);
+        if (swarm === undefined) port.close();
+        else swarm.addStream(port, remote, false);
+      },
       ...(options.announceTimes ? { times: options.announceTimes } : {}),
     });
     this.#swept = this.#folder.sweep();
@@ -128,7 +140,7 @@ export class TorrentService implements AsyncDisposable {
 
   /** Keeps a torrent that is in use until the lease is released. */
   lease(infoHash: InfoHash): Lease<Swarm> {
-    return this.#join({ infoHash, trackers: [], peers: [] });
+    return this.#join({ infoHash, trackers: [], peers: [], webSeeds: [] });
   }
 
   list(): Swarm[] {
@@ -166,6 +178,7 @@ export class TorrentService implements AsyncDisposable {
       },
       discovery: this.#discovery,
       linksFrom: this.#options.linksFrom,
+      guard: this.#options.guard,
       directory: () => this.#folder.of(infoHash),
       keeps: () => this.#folder.keeps(),
       metadataMs: this.#options.metadataMs ?? METADATA_MS,
@@ -214,6 +227,7 @@ export class TorrentService implements AsyncDisposable {
         break;
       case 'banned':
         this.#options.log.debug({ peer: event.peer, reason: event.reason }, 'peer banned');
+        this.#forward(event);
         break;
       default:
         this.#forward(event);
@@ -302,4 +316,8 @@ export class TorrentService implements AsyncDisposable {
     await this.#swept;
     await this.#folder[Symbol.asyncDispose]();
   }
+}
+
+function noWebRtc(reason: string): string {
+  return `no peers by WebRTC: ${reason}. RAFFI_TORRENT_WEBRTC=0 does without them, and without this line.`;
 }

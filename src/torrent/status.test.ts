@@ -22,6 +22,7 @@ function content(had: readonly number[]): Content {
     pieceCount: 110,
     length: 110 * MB,
     files: [text, file],
+    hasFolder: true,
     isPrivate: false,
   };
   return { metainfo, pieces, files: {} as ChunkFiles, chunkLength: 16 * MB };

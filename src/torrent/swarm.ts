@@ -4,9 +4,11 @@
  * Invariant: `#content` is there from the moment the metadata is known until dispose. `#failure` says why nothing comes at the moment; it goes when its cause does. From
  * the beginning of dispose nothing is told to the engine but `remove`.
  */
+import type { MessagePort } from 'node:worker_threads';
 import { AppError } from '../errors.ts';
 import { waitFor } from '../lib/abort.ts';
 import type { Nearness } from '../lib/addresses.ts';
+import type { AddressGuard } from '../source/guard.ts';
 import { ChunkFiles } from './chunk-files.ts';
 import type { Content } from './content.ts';
 import type { AnnounceReport } from './discovery/announcer.ts';
@@ -15,13 +17,14 @@ import type { Engine, EngineHandlers } from './engine/engine.ts';
 import { invalidTorrent, linkReports, noFile, noMetadata } from './failures.ts';
 import { chooseFile } from './file-choice.ts';
 import { type Metainfo, MetainfoError, parseInfo, type TorrentFile } from './metainfo.ts';
-import { PieceMap } from './piece-map.ts';
+import { allPieces, hasBit, PieceMap } from './piece-map.ts';
 import type { ByteRange, Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
 import { withoutChunks } from './ranges.ts';
 import { type SwarmStatus, swarmStatus } from './status.ts';
 import { Timeline } from './timeline.ts';
 import { type SourceHost, TorrentSource } from './torrent-source.ts';
 import type { Tracker } from './tracker-url.ts';
+import { WebSeeds } from './webseed/web-seeds.ts';
 
 type EngineEvent = Parameters<EngineHandlers['event']>[0];
 
@@ -31,6 +34,8 @@ export interface TorrentSeed {
   readonly name?: string | undefined;
   readonly trackers: readonly Tracker[];
   readonly peers: readonly PeerAddress[];
+  /** URLs of servers that have the files. */
+  readonly webSeeds: readonly string[];
   readonly info?: Uint8Array | undefined;
 }
 
@@ -40,6 +45,8 @@ export interface SwarmOptions {
   readonly discovery: Discovery;
   /** Where who writes links is taken to be. */
   readonly linksFrom: Nearness;
+  /** Of what torrents name. */
+  readonly guard: AddressGuard;
   readonly directory: () => Promise<string>;
   /** Whether the data survive. */
   readonly keeps: () => Promise<boolean>;
@@ -75,6 +82,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   readonly #options: SwarmOptions;
   readonly #sources = new Set<TorrentSource>();
   readonly #life = new AbortController();
+  readonly #webSeeds: WebSeeds;
   #metadataTimer: NodeJS.Timeout | undefined;
   #engine: Engine | undefined;
   #directory = '';
@@ -99,6 +107,13 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#options = options;
     this.timeline = new Timeline((fields, message) => options.note({ infoHash: this.infoHash, ...fields }, message));
     this.#arrival.promise.catch(() => {});
+    this.#webSeeds = new WebSeeds({
+      infoHash: seed.infoHash,
+      guard: options.guard,
+      attach: (port, remote) => this.addStream(port, remote, true),
+      isWanted: () => this.#lacks(),
+    });
+    this.#webSeeds.add(seed.webSeeds);
     this.#starting = this.#start();
   }
 
@@ -136,8 +151,9 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   /** What another link to the same torrent names besides. */
-  join({ peers, trackers }: TorrentSeed): void {
+  join({ peers, trackers, webSeeds }: TorrentSeed): void {
     this.addPeers(peers, this.#options.linksFrom);
+    this.#webSeeds.add(webSeeds);
     void this.#starting.then(() => {
       if (!this.#life.signal.aborted) this.#options.discovery.addTrackers(this.infoHash, trackers);
     });
@@ -148,6 +164,13 @@ export class Swarm implements SourceHost, AsyncDisposable {
     if (peers.length === 0 || this.#life.signal.aborted) return;
     this.timeline.mark('addresses');
     this.#engine?.addPeers(this.infoHash, peers, from);
+  }
+
+  /** A connection made by other means, whose other side is somebody else's. @param isReserve see protocol.ts. */
+  addStream(port: MessagePort, remote: PeerAddress, isReserve: boolean): void {
+    const engine = this.#life.signal.aborted ? undefined : this.#engine;
+    if (engine === undefined) port.close();
+    else engine.attach({ type: 'stream', infoHash: this.infoHash, port, remote, isReserve });
   }
 
   /** Resolves when the metadata is known. @throws AppError `torrent-*`; the signal's reason. */
@@ -188,7 +211,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
       file: this.#fileOrNone(fileIdx),
       stats: this.#stats,
       failure: this.#failure ?? this.#noContent,
-      tried: this.#tried(),
+      tried: [...this.#tried(), ...this.#webSeeds.reports],
       sources: [...this.#sources],
       capacity: this.#capacity,
     });
@@ -214,6 +237,9 @@ export class Swarm implements SourceHost, AsyncDisposable {
         break;
       case 'recovered':
         this.#failure = undefined;
+        break;
+      case 'banned':
+        this.#webSeeds.banned(event.peer, event.reason);
         break;
     }
   }
@@ -249,7 +275,9 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#demandDue = true;
     queueMicrotask(() => {
       this.#demandDue = false;
-      if (!this.#life.signal.aborted) this.#engine?.demand(this.infoHash, this.demand());
+      if (this.#life.signal.aborted) return;
+      this.#engine?.demand(this.infoHash, this.demand());
+      this.#webSeeds.wake();
     });
   }
 
@@ -379,6 +407,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
     const { pieceLength, totalLength, chunkLength, have } = event;
     const pieces = new PieceMap(pieceLength, totalLength, have);
     this.#content = { metainfo, pieces, files: new ChunkFiles(this.#directory, chunkLength), chunkLength };
+    this.#webSeeds.start(metainfo);
     this.#arrival.resolve(this.#content);
     this.changed();
   }
@@ -428,11 +457,18 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   /** Whether something is wanted that is not at hand: only then does the speed tell what the swarm can give. */
   #isBusy(): boolean {
+    return this.#isMissing(this.demand().readers.flatMap(({ waiting, ahead }) => [...waiting, ...ahead]));
+  }
+
+  /** Whether anything at all is wanted that is not at hand. */
+  #lacks(): boolean {
+    const { readers, index, rest } = this.demand();
+    return this.#isMissing([...readers.flatMap(({ waiting, ahead }) => [...waiting, ...ahead]), ...index, ...rest]);
+  }
+
+  #isMissing(ranges: readonly ByteRange[]): boolean {
     const content = this.#content;
-    if (content === undefined) return false;
-    return this.demand().readers.some(({ waiting, ahead }) =>
-      [...waiting, ...ahead].some((range) => !content.pieces.isComplete(range)),
-    );
+    return content !== undefined && ranges.some((range) => !content.pieces.isComplete(range));
   }
 
   #progress(): { uploaded: number; downloaded: number; left: number } {
@@ -451,16 +487,12 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#content?.pieces.fail(closed);
     await this.#starting;
     const engine = this.#engine;
-    await Promise.all([this.#options.discovery.remove(this.infoHash), this.#content?.files[Symbol.asyncDispose]()]);
+    await Promise.all([
+      this.#options.discovery.remove(this.infoHash),
+      this.#webSeeds[Symbol.asyncDispose](),
+      this.#content?.files[Symbol.asyncDispose](),
+    ]);
     await engine?.remove(this.infoHash, !this.#keep).catch(() => {});
     this.#options.closed();
   }
-}
-
-function allPieces({ count }: PieceMap): number[] {
-  return Array.from({ length: count }, (_, n) => n);
-}
-
-function hasBit(field: Uint8Array, n: number): boolean {
-  return ((field[n >> 3] ?? 0) & (0x80 >> (n & 7))) !== 0;
 }

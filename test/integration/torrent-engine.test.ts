@@ -1,6 +1,7 @@
 /** The torrent engine against peers that are slow, silent, lying, gone and back. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SeedWire } from '../../src/torrent/webseed/seed-wire.ts';
 import { EVERYTHING, randomBytes, TestEngine, testFolder, torrentOf } from '../fixtures/torrent/engine-kit.ts';
 import { WirePeer, type WirePeerOptions } from '../fixtures/torrent/wire-peer.ts';
 
@@ -228,4 +229,43 @@ test('wrong metadata is thrown away, and the right one is found', async () => {
   await engine.add(torrent, folder.path, [liar.address, good.address], { magnet: true });
   await engine.until(() => engine.metadata !== undefined);
   assert.deepEqual(Buffer.from(engine.metadata!.info), torrent.info);
+});
+
+test('a peer by another way than TCP is banned, and let in, by the same rules', async () => {
+  const torrent = torrentOf(2 * MB, 64 * KB, 9);
+  await using folder = await testFolder();
+  await using engine = await TestEngine.start({ maxConnections: 1, encryption: 'require' });
+  await engine.add(torrent, folder.path, []);
+  engine.demand(EVERYTHING);
+  using stack = new DisposableStack();
+  /** @param bits what is wrong with its bytes. */
+  const attach = (host: string, bits: number): { readonly closed: Promise<void> } => {
+    const closed = Promise.withResolvers<void>();
+    const wire: SeedWire = new SeedWire(torrent.infoHash, {
+      requested: (block) => {
+        const { message, content } = wire.blockMessage(block);
+        const at = block.piece * torrent.pieceLength + block.begin;
+        message.set(torrent.content.subarray(at, at + block.length), content);
+        message[content]! ^= bits;
+        wire.send(message);
+      },
+      cancelled: () => {},
+      closed: () => closed.resolve(),
+    });
+    stack.defer(() => wire.close());
+    const remote = { host, port: 1 };
+    engine.engine.attach({ type: 'stream', infoHash: torrent.infoHash, port: wire.far, remote, isReserve: false });
+    return { closed: closed.promise };
+  };
+  const liar = attach('192.0.2.1', 1);
+  const tooMany = attach('192.0.2.2', 0);
+  await tooMany.closed;
+  await liar.closed;
+  await engine.until(() => engine.events.some(({ type }) => type === 'banned'));
+  const banned = engine.events.flatMap((event) => (event.type === 'banned' ? [event.peer.host] : []));
+  assert.deepEqual(banned, ['192.0.2.1']);
+  await attach('192.0.2.1', 0).closed;
+  assert.equal(engine.have.size, 0);
+  attach('192.0.2.3', 0);
+  await engine.whenComplete();
 });

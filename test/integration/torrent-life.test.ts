@@ -161,6 +161,7 @@ describe('the life of torrents', { timeout: 300_000 }, () => {
       trackers: true,
       dht: undefined,
       localDiscovery: false,
+      webRtc: undefined,
       guard: anyAddress,
       linksFrom: 'loopback',
       own: () => ({ port: undefined, places: [] }),

@@ -45,6 +45,8 @@ export interface AnnouncerOptions {
   /** Whether the torrent has nobody to get anything from. */
   readonly isHungry: () => boolean;
   readonly times: AnnounceTimes;
+  /** Ends what is kept between announcements; the signal ends its patience. */
+  readonly close?: (signal: AbortSignal) => Promise<void>;
 }
 
 export class Announcer {
@@ -88,6 +90,7 @@ export class Announcer {
     this.#life.abort(new DOMException('Stopped', 'AbortError'));
     await this.#running;
     if (this.#isKnown) await this.#options.announce('stopped', farewell).catch(() => {});
+    await this.#options.close?.(farewell);
   }
 
   async #run(): Promise<void> {

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
-import { startTracker } from '../../../test/fixtures/seeders.ts';
+import { startTracker, startWebSockets } from '../../../test/fixtures/seeders.ts';
 import { AppError } from '../../errors.ts';
 import { type AddressGuard, anyAddress } from '../../source/guard.ts';
 import { encode } from '../bencode.ts';
@@ -27,11 +27,13 @@ function finder(port: number, options: Partial<DiscoveryOptions> = {}) {
     trackers: true,
     dht: undefined,
     localDiscovery: false,
+    webRtc: undefined,
     guard: anyAddress,
     onPeers: (_infoHash, peers) => {
       const other = peers.find((peer) => peer.port !== port);
       if (other) found.resolve(other);
     },
+    onStream: (_infoHash, port) => port.close(),
     times: { firstRetry: 20, longestRetry: 40, leastInterval: 20, hungryInterval: 20 },
     ...options,
   });
@@ -246,4 +248,58 @@ test('the DHT library sends nothing into this machine or network, but to who wro
     service.close();
     fenced.close();
   }
+});
+
+test('a WebSocket tracker that talks nonsense, floods and hangs up is asked again, and nothing is left of it', async () => {
+  await using server = await startWebSockets((socket) =>
+    socket.on('message', (text) => {
+      calls.push(JSON.parse(String(text)));
+      for (const answer of answers) socket.send(answer);
+      if (calls.length === 2) socket.send('x'.repeat(300 * 1024));
+      if (calls.length === 3) thrice.resolve();
+    }),
+  );
+  const hash = Buffer.from(INFO_HASH, 'hex').toString('latin1');
+  const answers = [
+    'no JSON',
+    '[]',
+    'null',
+    JSON.stringify({ info_hash: hash, offer: { type: 'offer', sdp: 'v=0' }, peer_id: 'x', offer_id: 'y' }),
+    JSON.stringify({ info_hash: hash, answer: { type: 'answer' }, peer_id: 'x', offer_id: 'unknown' }),
+    JSON.stringify({ info_hash: 'another', 'failure reason': 'not ours' }),
+    JSON.stringify({ info_hash: hash, 'failure reason': 'go \u0007away' }),
+  ];
+  const calls: unknown[] = [];
+  const thrice = Promise.withResolvers<void>();
+  const { discovery, add } = finder(1, { webRtc: { stun: [], host: '127.0.0.1' } });
+  add(trackers(`${server.url}/secret`));
+  await thrice.promise;
+  const [report] = discovery.reports(INFO_HASH);
+  assert.equal(report?.label, `tracker ${server.url}`);
+  assert.equal(report?.reason, 'refused: go  away');
+  const { offers, ...said } = calls[0] as { offers: { offer: { sdp: string }; offer_id: string }[]; peer_id: string };
+  assert.equal(offers.length, 5);
+  assert.match(offers[0]?.offer.sdp ?? '', /a=candidate:\d+ 1 UDP \d+ 127\.0\.0\.1 /);
+  const { peer_id: peerId, ...rest } = said;
+  assert.equal(peerId.length, 20);
+  assert.deepEqual(rest, {
+    ...{ action: 'announce', event: 'started', info_hash: hash, numwant: 5 },
+    ...{ uploaded: 1, downloaded: 2 ** 33, left: 3 },
+  });
+  await discovery[Symbol.asyncDispose]();
+});
+
+test('a WebSocket tracker at an address that the guard forbids is not connected to', async () => {
+  const guard: AddressGuard = {
+    ...anyAddress,
+    checkAddress: () => {
+      throw new AppError('source-forbidden', 'not there.');
+    },
+  };
+  const { discovery, add } = finder(1, { guard, webRtc: { stun: [], host: '127.0.0.1' } });
+  await using _discovery = discovery;
+  add(trackers('ws://127.0.0.1:49151', 'wss://127.0.0.1:49151'));
+  while (discovery.reports(INFO_HASH).some(({ state }) => state !== 'failed'))
+    await new Promise((resolve) => setImmediate(resolve));
+  for (const { reason } of discovery.reports(INFO_HASH)) assert.equal(reason, 'not there.');
 });

@@ -5,25 +5,38 @@
  * Invariant: a torrent is in `#torrents` from `add` to `remove`, and exactly its announcers run.
  */
 import { randomBytes } from 'node:crypto';
+import type { MessagePort } from 'node:worker_threads';
 import type { Nearness } from '../../lib/addresses.ts';
 import type { AddressGuard } from '../../source/guard.ts';
 import type { InfoHash, PeerAddress } from '../protocol.ts';
 import type { Tracker } from '../tracker-url.ts';
-import { type AnnounceReport, Announcer, type AnnounceTimes, announceTimes } from './announcer.ts';
+import { RtcPeers, type WebRtcOptions } from '../webrtc/rtc-peers.ts';
+import {
+  type AnnounceReport,
+  Announcer,
+  type AnnouncerOptions,
+  type AnnounceTimes,
+  announceTimes,
+} from './announcer.ts';
 import { DhtNode, type DhtOptions } from './dht.ts';
 import { announceHttp } from './http-tracker.ts';
 import { LocalDiscovery } from './lsd.ts';
 import { type Announced, type Announcement, TrackerError } from './tracker.ts';
 import { announceUdp } from './udp-tracker.ts';
+import { WebSocketTracker } from './web-socket-tracker.ts';
 
 export interface DiscoveryOptions {
   readonly trackers: boolean;
   /** undefined: none. */
   readonly dht: DhtOptions | undefined;
   readonly localDiscovery: boolean;
+  /** For WebSocket trackers; undefined: they are not asked. */
+  readonly webRtc: WebRtcOptions | undefined;
   readonly guard: AddressGuard;
   /** @param from where who names them is. */
   readonly onPeers: (infoHash: InfoHash, peers: readonly PeerAddress[], from: Nearness) => void;
+  /** A connection to a peer, as the engine's side of a stream (protocol.ts). */
+  readonly onStream: (infoHash: InfoHash, port: MessagePort, remote: PeerAddress) => void;
   readonly times?: Partial<AnnounceTimes>;
 }
 
@@ -44,6 +57,8 @@ interface Entry {
   readonly trackers: Announcer[];
   /** URLs of trackers. */
   readonly asked: Set<string>;
+  /** Connections that WebSocket trackers bring about. */
+  readonly rtc: RtcPeers | undefined;
   isPrivate: boolean;
   /** DHT and local network. */
   open: Announcer[];
@@ -51,8 +66,13 @@ interface Entry {
 
 /** Trackers get this long to hear that we leave. */
 const FAREWELL_MS = 1_000;
-/** Seconds between two lookups or local announcements that went well. */
 const MOST_TRACKERS = 100;
+/** Connections that are offered with each announcement: to those who have nobody, and to those who have somebody. */
+const OFFERS_HUNGRY = 5;
+const OFFERS = 2;
+/** What was offered is void after 50 s, and a connection may come to nothing: WebTorrent's clients announce as often. */
+const OFFER_TIMES = { leastInterval: 30_000, hungryInterval: 30_000 };
+/** Seconds between two lookups or local announcements that went well. */
 const DHT_INTERVAL = 15 * 60;
 const LOCAL_INTERVAL = 5 * 60;
 /** Of those whose peers come by another way. */
@@ -76,24 +96,27 @@ export class Discovery implements AsyncDisposable {
 
   add(torrent: DiscoveredTorrent): void {
     const peerId = Buffer.concat([Buffer.from('-RF0100-'), randomBytes(12)]);
-    const trackers = this.#options.trackers
-      ? torrent.trackers.map((tracker) => this.#tracker(tracker, torrent, peerId))
-      : [];
     const open = torrent.isPrivate ? [] : this.#openPlaces(torrent);
     const { infoHash, isPrivate } = torrent;
-    const asked = new Set(torrent.trackers.map(({ url }) => url));
-    this.#torrents.set(infoHash, { torrent, peerId, trackers, asked, isPrivate, open });
-    for (const announcer of [...trackers, ...open]) announcer.start();
+    const entry: Entry = { torrent, peerId, trackers: [], asked: new Set(), rtc: this.#rtc(infoHash), isPrivate, open };
+    this.#torrents.set(infoHash, entry);
+    this.#ask(entry, torrent.trackers);
+    for (const announcer of open) announcer.start();
   }
 
   /** Asks trackers that another link to the same torrent names. Of a private one they stay those of the first. */
   addTrackers(infoHash: InfoHash, trackers: readonly Tracker[]): void {
     const entry = this.#torrents.get(infoHash);
-    if (entry === undefined || entry.isPrivate || !this.#options.trackers) return;
+    if (entry !== undefined && !entry.isPrivate) this.#ask(entry, trackers);
+  }
+
+  #ask(entry: Entry, trackers: readonly Tracker[]): void {
+    if (!this.#options.trackers) return;
     for (const tracker of trackers) {
       if (entry.asked.has(tracker.url) || entry.asked.size >= MOST_TRACKERS) continue;
+      const announcer = tracker.kind === 'web-socket' ? this.#broker(tracker, entry) : this.#tracker(tracker, entry);
+      if (announcer === undefined) continue;
       entry.asked.add(tracker.url);
-      const announcer = this.#tracker(tracker, entry.torrent, entry.peerId);
       entry.trackers.push(announcer);
       announcer.start();
     }
@@ -132,6 +155,7 @@ export class Discovery implements AsyncDisposable {
     const timer = setTimeout(() => farewell.abort(), FAREWELL_MS);
     await Promise.all([...entry.trackers, ...entry.open].map((announcer) => announcer.stop(farewell.signal)));
     clearTimeout(timer);
+    entry.rtc?.[Symbol.dispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -144,7 +168,8 @@ export class Discovery implements AsyncDisposable {
   #announcer(
     torrent: DiscoveredTorrent,
     label: string,
-    announce: ConstructorParameters<typeof Announcer>[0]['announce'],
+    announce: AnnouncerOptions['announce'],
+    more: Partial<AnnouncerOptions> = {},
   ): Announcer {
     const { onPeers, times } = this.#options;
     return new Announcer({
@@ -152,17 +177,44 @@ export class Discovery implements AsyncDisposable {
       announce,
       onPeers: (peers, from) => onPeers(torrent.infoHash, peers, from),
       isHungry: torrent.isHungry,
-      times: { ...announceTimes, ...times },
+      ...more,
+      times: { ...announceTimes, ...more.times, ...times },
     });
   }
 
-  #tracker(tracker: Tracker, torrent: DiscoveredTorrent, peerId: Uint8Array): Announcer {
+  #tracker(tracker: Tracker, { torrent, peerId }: Entry): Announcer {
     const announce = tracker.kind === 'udp' ? announceUdp : announceHttp;
-    return this.#announcer(torrent, `tracker ${tracker.label}`, (event, signal) => {
-      const { infoHash, progress } = torrent;
-      const announcement: Announcement = { infoHash, peerId, port: this.#port, event, ...progress() };
-      return announce(tracker.url, announcement, this.#options.guard, signal);
+    return this.#announcer(torrent, `tracker ${tracker.label}`, (event, signal) =>
+      announce(tracker.url, this.#announcement(torrent, peerId, event), this.#options.guard, signal),
+    );
+  }
+
+  #announcement(torrent: DiscoveredTorrent, peerId: Uint8Array, event: Announcement['event']): Announcement {
+    return { infoHash: torrent.infoHash, peerId, port: this.#port, event, ...torrent.progress() };
+  }
+
+  /** A WebSocket tracker; undefined when nothing could be made of what it tells. */
+  #broker({ url, label }: Tracker, { torrent, peerId, rtc }: Entry): Announcer | undefined {
+    if (rtc === undefined) return undefined;
+    const tracker = new WebSocketTracker({
+      url,
+      guard: this.#options.guard,
+      peers: rtc,
+      offers: () => (torrent.isHungry() ? OFFERS_HUNGRY : OFFERS),
+      lost: () => announcer.hurry(),
     });
+    const announcer = this.#announcer(
+      torrent,
+      `tracker ${label}`,
+      (event, signal) => tracker.announce(this.#announcement(torrent, peerId, event), signal),
+      { close: (signal) => tracker.close(signal), times: { ...announceTimes, ...OFFER_TIMES } },
+    );
+    return announcer;
+  }
+
+  #rtc(infoHash: InfoHash): RtcPeers | undefined {
+    const { webRtc, onStream } = this.#options;
+    return webRtc && new RtcPeers(webRtc, (port, remote) => onStream(infoHash, port, remote));
   }
 
   #openPlaces(torrent: DiscoveredTorrent): Announcer[] {

@@ -69,8 +69,9 @@ export class Connections {
       return;
     }
     const { encryption, peerId } = this.#engine;
-    const beginEncrypted = encryption === 'require' || (known.encrypted ?? encryption === 'prefer');
-    const rules: HandshakeRules = { allowPlain: encryption !== 'require', beginEncrypted };
+    const sealed = transport.sealed === true;
+    const beginEncrypted = !sealed && (encryption === 'require' || (known.encrypted ?? encryption === 'prefer'));
+    const rules: HandshakeRules = { allowPlain: sealed || encryption !== 'require', beginEncrypted };
     this.#shaking.add(transport);
     try {
       const link = await callPeer(transport, { infoHash: this.#infoHash, peerId }, rules);

@@ -75,6 +75,7 @@ export class Download {
     this.picker = new Picker(layout, have, pool, this.availability, {
       activated: (piece) => this.#activated(piece),
       reclaim: () => this.#reclaim(),
+      isOffered: (piece) => this.#isOffered(piece),
     });
   }
 
@@ -129,7 +130,14 @@ export class Download {
   }
 
   fillAll(): void {
-    for (const peer of this.#owner.peers) this.fill(peer);
+    for (const peer of this.#owner.peers) if (!peer.known.isReserve) this.fill(peer);
+    for (const peer of this.#owner.peers) if (peer.known.isReserve) this.fill(peer);
+  }
+
+  #isOffered(piece: number): boolean {
+    for (const peer of this.#owner.peers)
+      if (!peer.known.isReserve && peer.have !== undefined && peer.offers(piece)) return true;
+    return false;
   }
 
   fill(peer: Peer): void {

@@ -10,7 +10,6 @@ import { Budget } from './budget.ts';
 import { clock } from './clock.ts';
 import { answerPeer } from './handshake.ts';
 import { Listener } from './listener.ts';
-import { KnownPeer } from './peer-book.ts';
 import { SlabPool } from './slab-pool.ts';
 import { Swarm } from './swarm.ts';
 import type { SwarmOwner } from './swarm-owner.ts';
@@ -101,11 +100,8 @@ export class EngineThread implements SwarmOwner {
     queueMicrotask(() => {
       this.#dialling = false;
       let halfOpen = 0;
-      let connections = this.#strangers.size;
-      for (const swarm of this.#swarms.values()) {
-        halfOpen += swarm.connections.dialling;
-        connections += swarm.peers.size + swarm.connections.pending;
-      }
+      for (const swarm of this.#swarms.values()) halfOpen += swarm.connections.dialling;
+      let connections = this.#connections();
       for (let called = true; called; ) {
         called = false;
         for (const swarm of this.#swarms.values()) {
@@ -119,6 +115,12 @@ export class EngineThread implements SwarmOwner {
         }
       }
     });
+  }
+
+  #connections(): number {
+    let count = this.#strangers.size;
+    for (const { peers, connections } of this.#swarms.values()) count += peers.size + connections.pending;
+    return count;
   }
 
   // Commands
@@ -135,7 +137,7 @@ export class EngineThread implements SwarmOwner {
         this.#swarms.get(command.infoHash)?.setDemand(command.demand);
         return;
       case 'stream':
-        void this.#attach(command);
+        this.#attach(command);
         return;
       default:
         this.#answer(command.id, this.#do(command));
@@ -231,12 +233,13 @@ export class EngineThread implements SwarmOwner {
     return undefined;
   }
 
-  async #attach(command: Extract<Command, { type: 'stream' }>): Promise<void> {
-    const swarm = this.#swarms.get(command.infoHash);
-    const transport = portTransport(command.port, command.label);
-    if (swarm === undefined) transport.destroy();
-    else if (!command.outgoing) await this.#stranger(transport);
-    else await swarm.connections.call(transport, new KnownPeer(transport.remote, false));
+  #attach({ infoHash, port, remote, isReserve }: Extract<Command, { type: 'stream' }>): void {
+    const transport = portTransport(port, remote);
+    const swarm = this.#swarms.get(infoHash);
+    const known = swarm?.book.visitor(remote, false, isReserve);
+    if (swarm === undefined || known === undefined || this.#connections() >= this.#limits.maxConnections)
+      transport.destroy();
+    else void swarm.connections.call(transport, known);
   }
 
   // Time

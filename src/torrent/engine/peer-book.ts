@@ -19,6 +19,8 @@ export class KnownPeer {
   readonly address: PeerAddress;
   /** false: it came to us, and the port is not one that it can be reached at. */
   readonly dialable: boolean;
+  /** It is asked for what others don't give (protocol.ts `stream`). */
+  readonly isReserve: boolean;
   connected = false;
   failures = 0;
   nextTry = 0;
@@ -33,8 +35,9 @@ export class KnownPeer {
   /** The last handshake failed in this manner: the other one is tried next. */
   encrypted: boolean | undefined;
 
-  constructor(address: PeerAddress, dialable: boolean) {
+  constructor(address: PeerAddress, dialable: boolean, isReserve = false) {
     this.address = address;
+    this.isReserve = isReserve;
     this.dialable = dialable;
   }
 
@@ -98,11 +101,11 @@ export class PeerBook {
   }
 
   /** The entry of somebody who connected to us; undefined when it is banned. */
-  visitor(address: PeerAddress, dialable: boolean): KnownPeer | undefined {
+  visitor(address: PeerAddress, dialable: boolean, isReserve = false): KnownPeer | undefined {
     if (this.#bannedHosts.has(address.host)) return undefined;
     const known = this.#known.get(keyOf(address));
     if (known?.banned) return undefined;
-    return new KnownPeer(address, dialable);
+    return new KnownPeer(address, dialable, isReserve);
   }
 
   isBanned({ known, address }: { known: KnownPeer; address: PeerAddress }): boolean {

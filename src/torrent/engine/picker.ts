@@ -28,6 +28,8 @@ interface PickerOwner {
   activated(piece: PeerPiece): void;
   /** Memory is short: pieces that nobody wants any more may go. */
   reclaim(): void;
+  /** Whether a peer that is no reserve would answer a request for this piece. */
+  isOffered(piece: number): boolean;
 }
 
 export class Picker {
@@ -130,7 +132,7 @@ export class Picker {
         current !== undefined &&
         this.lanes.rankOf[current.index] === rank &&
         this.active[current.index] === current &&
-        peer.offers(current.index) &&
+        this.#mayAsk(peer, current.index, rank) &&
         this.#mayJoin(current, peer) &&
         current.nextFree(urgent) >= 0
       )
@@ -161,7 +163,7 @@ export class Picker {
     let second: PeerPiece | undefined;
     for (let at = lane.cursor; at < lane.pieces.length; at += 1) {
       const index = lane.pieces[at]!;
-      if (this.#have.has(index) || !peer.offers(index)) continue;
+      if (this.#have.has(index) || !this.#mayAsk(peer, index, rank)) continue;
       const piece = this.active[index];
       if (piece === undefined) {
         const begun = this.#begin(index, urgent);
@@ -181,7 +183,8 @@ export class Picker {
   /** No piece can be begun now: one of those in the making. */
   #joinAny(rank: number, peer: Peer): PeerPiece | undefined {
     for (const piece of this.making) {
-      if (this.lanes.rankOf[piece.index] !== rank || piece.free === 0 || !peer.offers(piece.index)) continue;
+      if (this.lanes.rankOf[piece.index] !== rank || piece.free === 0 || !this.#mayAsk(peer, piece.index, rank))
+        continue;
       if (this.#mayJoin(piece, peer) && piece.nextFree(rank === RANK.waiting) >= 0) return piece;
     }
     return undefined;
@@ -204,6 +207,12 @@ export class Picker {
     this.making.add(piece);
     this.#owner.activated(piece);
     return piece;
+  }
+
+  /** A reserve waits for what is urgent, and for what nobody else gives. */
+  #mayAsk(peer: Peer, index: number, rank: number): boolean {
+    if (!peer.offers(index)) return false;
+    return !peer.known.isReserve || rank === RANK.waiting || !this.#owner.isOffered(index);
   }
 
   /** Those under suspicion work alone, and what must be made by one peer is. */
@@ -246,7 +255,8 @@ export class Picker {
       } else {
         const age = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
         const receiving = other.receiving === piece && other.receivingBlock === block;
-        if (age < 3 * other.queueSeconds + 1 && (receiving || peer.rate < other.rate * ratio)) continue;
+        if (age < 3 * other.queueSeconds + 1 && (receiving || peer.known.isReserve || peer.rate < other.rate * ratio))
+          continue;
         piece.unask(block, other);
         other.cancel(key, piece.index, block * BLOCK, piece.blockLength(block));
       }

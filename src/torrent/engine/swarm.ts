@@ -361,12 +361,17 @@ export class Swarm implements PeerOwner {
   stats(): TorrentStats {
     const { download, uploads } = this.#work ?? {};
     let seeds = 0;
-    for (const peer of this.peers) if (peer.seed) seeds += 1;
+    // Connected, and at no address that is in the book.
+    let visitors = 0;
+    for (const peer of this.peers) {
+      if (peer.seed) seeds += 1;
+      if (!peer.known.dialable) visitors += 1;
+    }
     return {
       infoHash: this.name,
       peers: this.peers.size,
       seeds,
-      knownPeers: this.book.size,
+      knownPeers: this.book.size + visitors,
       connecting: this.connections.pending,
       downloadBytesPerSecond: this.#speed.download,
       uploadBytesPerSecond: this.#speed.upload,

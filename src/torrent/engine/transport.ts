@@ -16,6 +16,8 @@ export interface Transport {
   readonly remote: PeerAddress;
   /** Connections that the main thread made have no address that others could connect to. */
   readonly dialable: boolean;
+  /** Encrypted beneath, or not leaving this process: message stream encryption would add nothing. */
+  readonly sealed?: boolean;
   handler: TransportHandler;
   /** Takes the bytes over: they are not to be changed any more. */
   write(bytes: Buffer): void;
@@ -117,15 +119,16 @@ export function acceptedTcp(socket: Socket): Transport | undefined {
 /** A message port as a stream; its other side answers each number of bytes that it has passed on (protocol.ts `stream`). */
 class PortTransport implements Transport {
   readonly dialable = false;
+  readonly sealed = true;
   readonly remote: PeerAddress;
   handler = NOBODY;
   backlog = 0;
   readonly #port: MessagePort;
   #closed = false;
 
-  constructor(port: MessagePort, label: string) {
+  constructor(port: MessagePort, remote: PeerAddress) {
     this.#port = port;
-    this.remote = { host: label, port: 0 };
+    this.remote = remote;
     port.on('message', (message: unknown) => this.#message(message));
     port.on('close', () => this.#close());
   }
@@ -160,6 +163,6 @@ class PortTransport implements Transport {
   }
 }
 
-export function portTransport(port: MessagePort, label: string): Transport {
-  return new PortTransport(port, label);
+export function portTransport(port: MessagePort, remote: PeerAddress): Transport {
+  return new PortTransport(port, remote);
 }
