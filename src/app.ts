@@ -162,18 +162,19 @@ export interface Rooms extends AsyncDisposable {
 /**
  * Wires the rooms together.
  * @param ownPort the port that this process listens on; undefined before it does, or when it does not.
+ * @param ready when FFmpeg may be examined: to start a process stops this one for some milliseconds. It must settle before disposing does.
  */
 export function openRooms(
   config: Config,
   log: FastifyBaseLogger,
   world: World = {},
   ownPort: () => number | undefined = () => undefined,
+  ready: Promise<void> = Promise.resolve(),
 ): Rooms {
   const resources = new AsyncDisposableStack();
   const places = { ffmpeg: placesOf(config, config.ffmpegBin), ffprobe: placesOf(config, config.ffprobeBin) };
   const stopping = new AbortController();
-  // Asked behind `listen`: who needs the answer waits for it.
-  const capabilities = detectCapabilities(places, stopping.signal);
+  const capabilities = ready.then(() => detectCapabilities(places, stopping.signal));
   const told = capabilities.then(
     (found) => tell(found, log),
     (error: unknown) => {
@@ -235,7 +236,9 @@ export function openRooms(
 export async function startApp(config: Config, log: FastifyBaseLogger, world: World = {}): Promise<App> {
   await using resources = new AsyncDisposableStack();
   const ownPort = (): number | undefined => portOf(server);
-  const rooms = openRooms(config, log, world, ownPort);
+  // FFmpeg is examined when clients can come, who wait for the answer if they need it.
+  const ready = Promise.withResolvers<void>();
+  const rooms = openRooms(config, log, world, ownPort, ready.promise);
   const { capabilities, sources, tokens } = rooms;
   const listening = (): string | undefined => (ownPort() === undefined ? undefined : urlOf(server, config));
   // Its checks end when FFmpeg has been examined, or is not any more: with the rooms, hence after them.
@@ -244,6 +247,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   // Disposed of after the rooms: their ends are told too.
   resources.use(logEndings({ sessions, clips, torrents, runs, idleMs: config.sessionIdleMs, log }));
   resources.use(rooms);
+  resources.defer(ready.resolve);
   const addons = resources.use(addonCatalogue(config, sources, log, world));
   const metrics = resources.use(new Metrics({ ...rooms, version: version(), health }));
   const { access } = config;
@@ -266,6 +270,7 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   });
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
+  ready.resolve();
   void health.check().then((found) => tellChecks(found, log));
   const owned = resources.move();
   return {

@@ -1,4 +1,4 @@
-import type { FastifyInstance } from 'fastify';
+import type { FastifyInstance, FastifySchema } from 'fastify';
 import type { Tier } from './origin-policy.ts';
 
 declare module 'fastify' {
@@ -14,42 +14,43 @@ export interface KnownRoute {
   readonly url: string;
   readonly method: string;
   readonly tier: Tier | undefined;
+  readonly schema: FastifySchema;
 }
 
 interface Pattern {
   readonly path: RegExp;
-  readonly tiers: Map<string, Tier | undefined>;
+  readonly methods: Map<string, Pick<KnownRoute, 'tier' | 'schema'>>;
 }
 
-/** What is registered: for 405, for preflights, which ask about another method than their own, and for the test of the tiers. */
+/** What is registered: for 405, for preflights, which ask about another method than their own, and for the tests of all routes. */
 export class RouteBook {
   readonly #patterns = new Map<string, Pattern>();
 
   /** Must come before any route. */
   constructor(app: FastifyInstance) {
-    app.addHook('onRoute', ({ url, method, config }) => {
-      const known = this.#patterns.get(url) ?? { path: patternOf(url), tiers: new Map() };
-      for (const name of [method].flat()) known.tiers.set(name, config?.tier);
+    app.addHook('onRoute', ({ url, method, config, schema = {} }) => {
+      const known = this.#patterns.get(url) ?? { path: patternOf(url), methods: new Map() };
+      for (const name of [method].flat()) known.methods.set(name, { tier: config?.tier, schema });
       this.#patterns.set(url, known);
     });
   }
 
   get routes(): KnownRoute[] {
-    return [...this.#patterns].flatMap(([url, { tiers }]) =>
-      [...tiers].map(([method, tier]) => ({ url, method, tier })),
+    return [...this.#patterns].flatMap(([url, { methods }]) =>
+      [...methods].map(([method, rest]) => ({ url, method, ...rest })),
     );
   }
 
   /** The methods that a path knows, OPTIONS aside; none: nothing is there. */
   methods(path: string): string[] {
-    const all = this.#matching(path).flatMap(({ tiers }) => [...tiers.keys()]);
+    const all = this.#matching(path).flatMap(({ methods }) => [...methods.keys()]);
     return [...new Set(all)].filter((method) => method !== 'OPTIONS').sort();
   }
 
   tier(method: string, path: string): Tier | undefined {
     return this.#matching(path)
-      .find(({ tiers }) => tiers.has(method))
-      ?.tiers.get(method);
+      .find(({ methods }) => methods.has(method))
+      ?.methods.get(method)?.tier;
   }
 
   #matching(path: string): Pattern[] {

@@ -27,6 +27,7 @@ import { capabilityRoutes } from './capabilities.ts';
 import { type CastOptions, castRoutes } from './cast.ts';
 import { clipRoutes } from './clips.ts';
 import { communityAddonRoutes } from './community-addons.ts';
+import { lateCompilers } from './compilers.ts';
 import { Connections, REQUEST_TIMEOUTS } from './connections.ts';
 import { EventFeed } from './event-feed.ts';
 import { eventRoutes } from './events.ts';
@@ -74,6 +75,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
     exposeHeadRoutes: true,
     routerOptions: { maxParamLength: 256 },
     ajv: { customOptions: { allErrors: false } },
+    schemaController: { compilersFactory: lateCompilers() },
     requestTimeout: REQUEST_TIMEOUTS.whole,
     http: {
       requireHostHeader: false, // Node's own refusal would have no body
