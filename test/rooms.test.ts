@@ -65,7 +65,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
       'http',
     ],
   },
-  'version.ts': { uses: [] },
+  'version.ts': { uses: ['lib'] },
   'log.ts': { uses: ['lib'] },
   'index.ts': { uses: ['config.ts', 'log.ts', 'app.ts'] },
   cli: {

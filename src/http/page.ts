@@ -5,6 +5,7 @@ import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FastifyPluginAsync } from 'fastify';
 import { Type } from 'typebox';
+import { embedded } from '../lib/embedded.ts';
 import { problems } from './problem.ts';
 import { Binary } from './schemas.ts';
 
@@ -69,14 +70,21 @@ function asset(body: Buffer, extension: string): Asset {
 }
 
 async function loadAssets(): Promise<Map<string, Asset>> {
+  const list = embedded('page.json');
+  const files = list ? embeddedFiles(JSON.parse(list.toString())) : await filesBesideTheSources();
+  return new Map(files.map(([name, body]) => [name, asset(body, extname(name))]));
+}
+
+/** @param names of the page's files */
+function embeddedFiles(names: readonly string[]): [name: string, body: Buffer][] {
+  return names.map((name) => [name, embedded(`page/${name}`) as Buffer]);
+}
+
+async function filesBesideTheSources(): Promise<[name: string, body: Buffer][]> {
   const folder = fileURLToPath(new URL('../../web/', import.meta.url));
-  const files = (await readdir(folder))
-    .filter((name) => extname(name) in TYPES)
-    .map((name) => [name, join(folder, name)]);
+  const names = (await readdir(folder)).filter((name) => extname(name) in TYPES);
+  const files = names.map((name) => [name, join(folder, name)] as const);
   const hls = createRequire(import.meta.url).resolve('hls.js/dist/hls.min.mjs');
-  files.push(['vendor/hls.mjs', hls]);
-  const loaded = files.map(async ([name, path]): Promise<[string, Asset]> => {
-    return [name as string, asset(await readFile(path as string), extname(path as string))];
-  });
-  return new Map(await Promise.all(loaded));
+  const all = [...files, ['vendor/hls.mjs', hls] as const];
+  return Promise.all(all.map(async ([name, path]): Promise<[string, Buffer]> => [name, await readFile(path)]));
 }

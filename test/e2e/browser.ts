@@ -1,14 +1,10 @@
 /**
  * The server as a process and Chromium with its page, for tests. Whoever starts one disposes of it; disposing resolves when the process has exited.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { PICTURE_HEIGHT, PICTURE_WIDTH, readNumber } from '../fixtures/frame-number.ts';
+import { listeningUrl, spawnServer } from '../fixtures/server-process.ts';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const CHROMIUM = process.env.RAFFI_TEST_CHROMIUM ?? '/usr/bin/chromium';
 const FLAGS = [
   '--no-sandbox',
@@ -25,40 +21,10 @@ export interface RunningServer extends AsyncDisposable {
   readonly url: string;
 }
 
-/** Starts `src/main.ts` on a free port of 127.0.0.1. @param more variables of its environment. */
+/** Starts the server on a free port of 127.0.0.1. @param more variables of its environment. */
 export async function startServer(more: Record<string, string> = {}): Promise<RunningServer> {
-  const { PATH = '', HOME = '/tmp' } = process.env;
-  const env = { PATH, HOME, RAFFI_SERVER_ADDR: '127.0.0.1:0', ...more };
-  const child = spawn(process.execPath, ['src/main.ts'], { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'pipe'] });
-  const exited = once(child, 'exit');
-  let words = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    words = (words + text).slice(-4000);
-  });
-  const url = await listeningAddress(child);
-  if (url === undefined) {
-    child.kill('SIGKILL');
-    await exited;
-    throw new Error(`The server did not say where it listens: ${words}`);
-  }
-  return {
-    url,
-    async [Symbol.asyncDispose]() {
-      if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM');
-      await exited;
-    },
-  };
-}
-
-/** The address in the first line; undefined when that line, or any, is missing. */
-async function listeningAddress({ stdout }: ChildProcess): Promise<string | undefined> {
-  if (!stdout) return undefined;
-  const lines = createInterface({ input: stdout });
-  const line: string | undefined = (await lines[Symbol.asyncIterator]().next()).value;
-  lines.close();
-  // Whatever it prints later must not fill the pipe.
-  stdout.resume();
-  return /^Server listening on (http:\/\/\S+)$/.exec(line ?? '')?.[1];
+  const server = spawnServer({ HOME: process.env.HOME ?? '/tmp', ...more });
+  return { url: await listeningUrl(server), [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
 /** @param more flags, besides the usual ones. */

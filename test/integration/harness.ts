@@ -2,8 +2,9 @@ import { pino } from 'pino';
 import { startApp, type World } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
 import { type CheckedMediaPlaylist, checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
+import { EXECUTABLE, listeningUrl, spawnServer } from '../fixtures/server-process.ts';
 
-/** The whole server in this process, on a free loopback port, with a client that speaks to it over real sockets. */
+/** The whole server in this process, or the executable under test in its own, on a free loopback port, with a client that speaks to it over real sockets. */
 export interface TestServer extends AsyncDisposable {
   readonly url: string;
   create(body: Record<string, unknown>): Promise<string>;
@@ -11,6 +12,32 @@ export interface TestServer extends AsyncDisposable {
   json<T = Record<string, unknown>>(path: string, init?: RequestInit): Promise<{ status: number; body: T }>;
   text(path: string): Promise<string>;
   bytes(path: string): Promise<Uint8Array>;
+}
+
+type Started = Pick<TestServer, 'url' | typeof Symbol.asyncDispose>;
+
+function startHere(env: Record<string, string>, world: World): Promise<Started> {
+  const config = readConfig({
+    RAFFI_SERVER_ADDR: '127.0.0.1:0',
+    PATH: process.env.PATH,
+    RAFFI_HWACCEL: 'none',
+    ...env,
+  });
+  return startApp(config, pino({ level: 'silent' }), world);
+}
+
+async function startExecutable(env: Record<string, string>, world: World): Promise<Started> {
+  if (Object.keys(world).length > 0) throw new Error('An executable is surrounded by the system: use onlyOfSources().');
+  const { TMPDIR, http_proxy, HTTP_PROXY, all_proxy } = process.env; // that tests set, for a server in their own process
+  const server = spawnServer({ RAFFI_HWACCEL: 'none', TMPDIR, http_proxy, HTTP_PROXY, all_proxy, ...env });
+  return {
+    url: await listeningUrl(server),
+    async [Symbol.asyncDispose]() {
+      server.child.kill('SIGTERM');
+      const [code, signal] = await server.exited;
+      if (code !== 0) throw new Error(`The server ended with ${signal ?? code}: ${server.words()}`);
+    },
+  };
 }
 
 export interface Info {
@@ -31,14 +58,9 @@ export interface Info {
   }[];
 }
 
+/** @param world what surrounds the server instead of the system; for the sources only */
 export async function startTestServer(env: Record<string, string> = {}, world: World = {}): Promise<TestServer> {
-  const config = readConfig({
-    RAFFI_SERVER_ADDR: '127.0.0.1:0',
-    PATH: process.env.PATH,
-    RAFFI_HWACCEL: 'none',
-    ...env,
-  });
-  const app = await startApp(config, pino({ level: 'silent' }), world);
+  const app = EXECUTABLE === undefined ? await startHere(env, world) : await startExecutable(env, world);
   const get = (path: string, init?: RequestInit): Promise<Response> => fetch(new URL(path, app.url), init);
   const ok = async (path: string): Promise<Response> => {
     const response = await get(path);

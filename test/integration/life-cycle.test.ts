@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { numberedMedia } from '../fixtures/media.ts';
 import { startOrigin } from '../fixtures/origin.ts';
-
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+import { spawnServer } from '../fixtures/server-process.ts';
 
 interface Started {
   readonly child: ChildProcess;
@@ -17,19 +15,12 @@ interface Started {
 }
 
 function start(env: Record<string, string>): Started {
-  const child = spawn(process.execPath, [MAIN], {
-    env: { PATH: process.env.PATH ?? '', RAFFI_SERVER_ADDR: '127.0.0.1:0', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
+  const { child, words, exited } = spawnServer(env);
   let out = '';
-  let err = '';
-  child.stdout.on('data', (chunk: Buffer) => {
+  child.stdout?.on('data', (chunk: Buffer) => {
     out += chunk;
   });
-  child.stderr.on('data', (chunk: Buffer) => {
-    err += chunk;
-  });
-  return { child, stdout: () => out, stderr: () => err, exit: once(child, 'close') as Started['exit'] };
+  return { child, stdout: () => out, stderr: words, exit: exited };
 }
 
 async function listening(started: Started): Promise<string> {

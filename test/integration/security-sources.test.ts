@@ -23,6 +23,7 @@ import { addressKind } from '../../src/lib/addresses.ts';
 import type { Network } from '../../src/source/guard.ts';
 import { numberedMedia, plainMedia } from '../fixtures/media.ts';
 import { type Origin, startOrigin } from '../fixtures/origin.ts';
+import { onlyOfSources } from '../fixtures/server-process.ts';
 import { type Info, startTestServer, type TestServer } from './harness.ts';
 
 const PUBLIC = '127.0.0.2';
@@ -43,7 +44,12 @@ const network: Network = {
   kind: (address) => (address === PUBLIC ? 'public' : addressKind(address)),
 };
 
-describe('hostile sources', { skip: process.platform !== 'linux' && `${PUBLIC} is no address of this system` }, () => {
+const why =
+  process.platform === 'linux'
+    ? onlyOfSources('asks the system what names mean')
+    : `${PUBLIC} is no address of this system`;
+
+describe('hostile sources', { skip: why }, () => {
   let server: TestServer;
   let folder: string;
   let film: string;

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { numberedMedia } from '../fixtures/media.ts';
+import { listeningUrl, spawnServer } from '../fixtures/server-process.ts';
 import { decodeVideo } from '../fixtures/verify.ts';
 import { fetchRendition, startTestServer, type TestServer } from './harness.ts';
 
@@ -163,13 +162,9 @@ test('without FFmpeg there are no transcoded variants, and what can be copied pl
 
 test('a server that is killed leaves no FFmpeg running', async () => {
   const source = await numberedMedia(FILM);
-  const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
-  const child = spawn(process.execPath, [main], {
-    env: { ...process.env, RAFFI_SERVER_ADDR: '127.0.0.1:0' },
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  const line = (await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next()).value as string;
-  const url = line.replace('Server listening on ', '');
+  await using server = spawnServer();
+  const { child } = server;
+  const url = await listeningUrl(server);
   const created = await fetch(`${url}/sessions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },

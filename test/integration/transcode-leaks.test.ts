@@ -1,16 +1,14 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { get, request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { type NumberedMediaOptions, numberedMedia } from '../fixtures/media.ts';
+import { listeningUrl, spawnServer } from '../fixtures/server-process.ts';
 
-const MAIN = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const SESSIONS = 100;
 const AT_ONCE = 5;
 const SECONDS = 14;
@@ -100,23 +98,10 @@ test('100 sessions opened, seeked at random and closed leave no process, file, d
 }, async () => {
   const cache = mkdtempSync(join(tmpdir(), 'raffi-leaks-'));
   const sources = await Promise.all(SOURCES.map((options) => numberedMedia(options)));
-  const child = spawn(process.execPath, [MAIN], {
-    env: {
-      PATH: process.env.PATH ?? '',
-      RAFFI_SERVER_ADDR: '127.0.0.1:0',
-      RAFFI_CACHE_DIR: cache,
-      RAFFI_CACHE_MEMORY: '0',
-      RAFFI_CACHE_BYTES: '1G',
-    },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  let words = '';
-  child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
-    words += chunk;
-  });
+  const server = spawnServer({ RAFFI_CACHE_DIR: cache, RAFFI_CACHE_MEMORY: '0', RAFFI_CACHE_BYTES: '1G' });
+  const { child, words } = server;
   try {
-    const line = (await createInterface({ input: child.stdout })[Symbol.asyncIterator]().next()).value as string;
-    const url = line.replace('Server listening on ', '');
+    const url = await listeningUrl(server);
     // Until it has asked FFmpeg what it can do.
     await fetchBytes(`${url}/capabilities`, false);
     const before = held(child);
@@ -137,7 +122,7 @@ test('100 sessions opened, seeked at random and closed leave no process, file, d
       after = held(child);
     }
     if (after.descriptors.length > before.descriptors.length) assert.deepEqual(after.descriptors, before.descriptors);
-    assert.doesNotMatch(words, /Warning/);
+    assert.doesNotMatch(words(), /Warning/);
     const exited = once(child, 'exit');
     child.kill('SIGTERM');
     await exited;

@@ -3,11 +3,16 @@
  *
  * Invariant: every command with an id has exactly one entry in `#waiting` until its answer or the worker's end settles it.
  */
-import { Worker } from 'node:worker_threads';
+import { Worker, type WorkerOptions } from 'node:worker_threads';
+import { embedded } from '../../lib/embedded.ts';
 import type { AddTorrent, Command, Demand, EngineEvent, EngineLimits, EngineOptions, InfoHash } from '../protocol.ts';
 
-/** The one place that knows where the worker's code lies; a bundler puts its own there. */
-const WORKER = new URL('./worker.ts', import.meta.url);
+/** The one place that knows where the worker's code lies. */
+function startWorker(options: WorkerOptions): Worker {
+  const code = embedded('torrent-worker.cjs');
+  if (code) return new Worker(code.toString('latin1'), { ...options, eval: true });
+  return new Worker(new URL('./worker.ts', import.meta.url), options);
+}
 
 type Unsolicited = Exclude<EngineEvent, { type: 'done' | 'failed' }>;
 
@@ -25,7 +30,7 @@ export class Engine {
   #stopping: Promise<void> | undefined;
 
   constructor(options: EngineOptions, handlers: EngineHandlers) {
-    this.#worker = new Worker(WORKER, {
+    this.#worker = startWorker({
       workerData: options,
       name: 'torrent',
       resourceLimits: { maxYoungGenerationSizeMb: 16 },

@@ -1,0 +1,13 @@
+// What the executable runs that is only built to compile: starts the server, writes down what was compiled until it listened, and ends.
+const { writeFileSync } = require('node:fs');
+const { getRawAsset } = require('node:sea');
+const { Script } = require('node:vm');
+
+const source = Buffer.from(/** @type {ArrayBuffer} */ (getRawAsset('server.cjs'))).toString('latin1');
+const script = new Script(source, { filename: 'raffi-server.cjs' });
+const file = process.argv.pop() ?? '';
+process.stdout.write = () => {
+  writeFileSync(file, script.createCachedData());
+  process.exit();
+};
+script.runInThisContext()(require);

@@ -1,0 +1,1 @@
+export function signed(f) { return f; }
