@@ -15,11 +15,16 @@ const FOLDER = join(ROOT, '.cache/bases');
 export function baseOf({ base, executable }) {
   const installed = join(ROOT, 'node_modules', base, executable);
   if (existsSync(installed)) return readFileSync(installed);
-  const { version, integrity } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages[`node_modules/${base}`];
+  const { version, integrity } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')).packages[
+    `node_modules/${base}`
+  ];
   const packed = join(FOLDER, `${base}-${version}.tgz`);
   if (!existsSync(packed)) {
     mkdirSync(FOLDER, { recursive: true });
-    execFileSync('npm', ['pack', '--silent', '--pack-destination', FOLDER, `${base}@${version}`], { cwd: ROOT, stdio: 'inherit' });
+    execFileSync('npm', ['pack', '--silent', '--pack-destination', FOLDER, `${base}@${version}`], {
+      cwd: ROOT,
+      stdio: 'inherit',
+    });
   }
   const found = `sha512-${createHash('sha512').update(readFileSync(packed)).digest('base64')}`;
   if (found !== integrity) {

@@ -12,8 +12,10 @@ import { fileURLToPath } from 'node:url';
 import { archive } from './archive.mjs';
 import { baseOf } from './base.mjs';
 import { bundle } from './bundle.mjs';
-import { stripped } from './elf.mjs';
-import { signed } from './macho.mjs';
+import * as elf from './elf.mjs';
+import * as macho from './macho.mjs';
+import { unsigned } from './pe.mjs';
+import { signed } from './signature.mjs';
 import { TARGETS } from './targets.mjs';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -23,18 +25,21 @@ const HERE = fileURLToPath(new URL('./', import.meta.url));
 /** As `npm start` runs it: what is held is bytes outside of a small heap. */
 const FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=20'];
 
+/** The runtime without what a debugger needs, and without a signature that would no longer hold. */
+const PREPARE = { linux: elf.stripped, darwin: macho.stripped, win32: unsigned };
+
 const stage = mkdtempSync(join(tmpdir(), 'raffi-binaries-'));
 try {
   mkdirSync(OUT, { recursive: true });
   const { assets } = await bundle();
-  const isOurs = ({ platform, arch }) => platform === process.platform && arch === process.arch;
+  const isOurs = (/** @type {import('./targets.mjs').Target} */ { platform, arch }) =>
+    platform === process.platform && arch === process.arch;
   const all = process.argv.includes('--all');
   const targets = TARGETS.filter((target) => all || isOurs(target));
   if (targets.length === 0) throw new Error(`There are no executables for ${process.platform} on ${process.arch}.`);
   for (const target of targets) {
     const base = join(stage, `base-${target.file}`);
-    const bytes = baseOf(target);
-    writeFileSync(base, target.platform === 'linux' ? stripped(bytes) : bytes);
+    writeFileSync(base, PREPARE[target.platform](baseOf(target)));
     const cache = isOurs(target) ? compiled(base, assets) : undefined;
     const made = join(OUT, target.file);
     assemble(base, 'loader.cjs', withCache(assets, cache), made);
@@ -43,7 +48,10 @@ try {
     rmSync(base);
     console.log(`${target.file}: ${(readFileSync(made).length / 1e6).toFixed(1)} MB`);
   }
-  if (all) await archive(OUT, TARGETS.map(({ file }) => file));
+  if (all) {
+    const names = TARGETS.map(({ file }) => file);
+    await archive(OUT, names);
+  }
 } finally {
   rmSync(stage, { recursive: true });
 }
@@ -58,7 +66,12 @@ function compiled(base, assets) {
   const file = join(stage, 'server.cache');
   assemble(base, 'compile-loader.cjs', assets, executable);
   chmodSync(executable, 0o755);
-  const env = { PATH: '', RAFFI_SERVER_ADDR: '127.0.0.1:0', RAFFI_CACHE_DIR: stage, TORRENT_DIR: join(stage, 'torrents') };
+  const env = {
+    PATH: '',
+    RAFFI_SERVER_ADDR: '127.0.0.1:0',
+    RAFFI_CACHE_DIR: stage,
+    TORRENT_DIR: join(stage, 'torrents'),
+  };
   execFileSync(executable, [file], { env, stdio: 'inherit', timeout: 120_000 });
   return readFileSync(file);
 }
@@ -69,7 +82,11 @@ function compiled(base, assets) {
  */
 function withCache(assets, cache) {
   const about = Buffer.from(JSON.stringify({ hasCache: cache !== undefined }));
-  return new Map([...assets, ['executable.json', about], ...(cache ? [/** @type {const} */ (['server.cache', cache])] : [])]);
+  return new Map([
+    ...assets,
+    ['executable.json', about],
+    ...(cache ? [/** @type {const} */ (['server.cache', cache])] : []),
+  ]);
 }
 
 /**

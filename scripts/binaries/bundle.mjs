@@ -37,8 +37,10 @@ const standIns = {
   name: 'stand-ins',
   setup({ onResolve, onLoad }) {
     const filter = new RegExp(`^(?:${Object.keys(STAND_INS).join('|')})$`);
-    onResolve({ filter }, ({ path, namespace }) => (namespace === 'stand-in' ? undefined : { path, namespace: 'stand-in' }));
-    onLoad({ filter, namespace: 'stand-in' }, ({ path }) => ({ contents: STAND_INS[path], resolveDir: ROOT }));
+    onResolve({ filter }, ({ path, namespace }) =>
+      namespace === 'stand-in' ? undefined : { path, namespace: 'stand-in' },
+    );
+    onLoad({ filter, namespace: 'stand-in' }, ({ path }) => ({ contents: STAND_INS[path] ?? '', resolveDir: ROOT }));
   },
 };
 
@@ -106,7 +108,9 @@ async function script(entry, banner, footer) {
  * @param {string[]} packages
  */
 function licences(packages) {
-  const runtime = readdirSync(join(ROOT, 'node_modules')).find((name) => /^node(?:-bin)?-(?:linux|darwin|win)-/.test(name));
+  const runtime = readdirSync(join(ROOT, 'node_modules')).find((name) =>
+    /^node(?:-bin)?-(?:linux|darwin|win)-/.test(name),
+  );
   if (!runtime) throw new Error('The runtime is not installed: npm run setup');
   const folders = ['.', ...packages.map((name) => `node_modules/${name}`), `node_modules/${runtime}`];
   return folders.map((folder) => licence(folder)).join(`\n${'='.repeat(80)}\n\n`);

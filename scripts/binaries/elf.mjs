@@ -11,19 +11,24 @@ const ALLOC = 2n;
  */
 export function stripped(file) {
   const isElf = file.readUInt32BE(0) === 0x7f454c46 && file[4] === 2 && file[5] === 1;
-  if (!isElf || file.readUInt16LE(HEADER.sectionSize) !== SECTION.bytes) throw new Error('This is no ELF file of 64 bits.');
+  if (!isElf || file.readUInt16LE(HEADER.sectionSize) !== SECTION.bytes)
+    throw new Error('This is no ELF file of 64 bits.');
   const table = Number(file.readBigUInt64LE(HEADER.sections));
   const headers = Array.from({ length: file.readUInt16LE(HEADER.sectionCount) }, (_, n) =>
     Buffer.from(file.subarray(table + n * SECTION.bytes, table + (n + 1) * SECTION.bytes)),
   );
-  const names = /** @type {Buffer} */ (headers[file.readUInt16LE(HEADER.namesIndex)]);
+  const names = /** @type {Buffer<ArrayBuffer>} */ (headers[file.readUInt16LE(HEADER.namesIndex)]);
   // What is loaded stays where it is; behind it, the names of the sections alone.
-  const kept = headers.filter((header, n) => n === 0 || header === names || (header.readBigUInt64LE(SECTION.flags) & ALLOC) !== 0n);
-  const ends = kept.map((header) => (header === names || header.readUInt32LE(SECTION.type) === NOBITS ? 0 : endOf(header)));
+  const kept = headers.filter(
+    (header, n) => n === 0 || header === names || (header.readBigUInt64LE(SECTION.flags) & ALLOC) !== 0n,
+  );
+  const ends = kept.map((header) =>
+    header === names || header.readUInt32LE(SECTION.type) === NOBITS ? 0 : endOf(header),
+  );
   const end = Math.max(...ends);
   const nameBytes = file.subarray(Number(names.readBigUInt64LE(SECTION.offset)), endOf(names));
   for (const header of kept) {
-    const linked = /** @type {Buffer} */ (headers[header.readUInt32LE(SECTION.link)]);
+    const linked = /** @type {Buffer<ArrayBuffer>} */ (headers[header.readUInt32LE(SECTION.link)]);
     header.writeUInt32LE(Math.max(0, kept.indexOf(linked)), SECTION.link);
   }
   names.writeBigUInt64LE(BigInt(end), SECTION.offset);
