@@ -72,7 +72,7 @@ function compiled(base, assets) {
     RAFFI_CACHE_DIR: stage,
     TORRENT_DIR: join(stage, 'torrents'),
   };
-  execFileSync(executable, [file], { env, stdio: 'inherit', timeout: 120_000 });
+  execFileSync(executable, [file], { env, stdio: ['ignore', 'ignore', 'pipe'], timeout: 120_000 });
   return readFileSync(file);
 }
 

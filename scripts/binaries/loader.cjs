@@ -7,4 +7,6 @@ const bytes = (name) => Buffer.from(/** @type {ArrayBuffer} */ (getRawAsset(name
 const { hasCache } = JSON.parse(getAsset('executable.json', 'utf8'));
 const options = { filename: 'raffi-server.cjs', ...(hasCache ? { cachedData: bytes('server.cache') } : {}) };
 const script = new Script(bytes('server.cjs').toString('latin1'), options);
+if (script.cachedDataRejected)
+  process.emitWarning('What was compiled when this executable was built does not fit: it starts slower.');
 script.runInThisContext()(require);

@@ -25,8 +25,9 @@ export function folder(): string {
   return path;
 }
 
+/** It finds what the tests find, whatever the server's PATH is. */
 export function script(path: string, body: string): string {
-  writeFileSync(path, `#!/bin/sh\n${body}\n`);
+  writeFileSync(path, `#!/bin/sh\nPATH='${process.env.PATH}'\n${body}\n`);
   chmodSync(path, 0o755);
   return path;
 }

@@ -37,6 +37,7 @@ describe('an executable', { skip: EXECUTABLE === undefined && 'RAFFI_TEST_EXECUT
     const capabilities = (await (await fetch(`${url}/capabilities`)).json()) as { missing: string[] };
     assert.match(capabilities.missing.join(' '), /ffmpeg is not installed\. What cannot be copied does not play\./);
     assert.match(server.words(), /ffmpeg is not installed/);
+    assert.doesNotMatch(server.words(), /Warning/);
     server.child.kill('SIGTERM');
     assert.deepEqual(await server.exited, [0, null]);
   });

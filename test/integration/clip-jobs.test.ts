@@ -84,7 +84,7 @@ describe('clips as jobs', () => {
     assert.equal(response.headers.get('location'), `/clips/${clip.id}`);
     assert.equal(clip.sessionId, session);
     await until(own, clip.id, ({ state, progress }) => state === 'running' && progress > 0);
-    assert.equal(children('libx264').length > 0, true);
+    assert.equal(children(own, 'libx264').length > 0, true);
     return { session, clip };
   }
 
@@ -113,7 +113,7 @@ describe('clips as jobs', () => {
     assert.ok(files().some((name) => name.endsWith('.part')));
     assert.equal((await server.get(`/clips/${clip.id}`, { method: 'DELETE' })).status, 204);
     assert.deepEqual(files(), before);
-    assert.deepEqual(children('libx264'), []);
+    assert.deepEqual(children(server, 'libx264'), []);
     assert.equal((await server.get(`/clips/${clip.id}`)).status, 404);
   });
 
@@ -132,7 +132,7 @@ describe('clips as jobs', () => {
     const { session, clip } = await running();
     assert.equal((await server.get(`/sessions/${session}`, { method: 'DELETE' })).status, 204);
     assert.deepEqual(files(), before);
-    assert.deepEqual(children('libx264'), []);
+    assert.deepEqual(children(server, 'libx264'), []);
     const { body } = await server.json<ClipAnswer>(`/clips/${clip.id}`);
     assert.deepEqual([body.state, body.errorCode], ['cancelled', 'session-not-found']);
   });
@@ -150,7 +150,7 @@ describe('clips as jobs', () => {
     while ((await mine())?.state === 'running') await delay(20);
     assert.equal((await mine())?.state, 'cancelled');
     assert.deepEqual(files(), before);
-    assert.deepEqual(children('libx264'), []);
+    assert.deepEqual(children(server, 'libx264'), []);
   });
 
   test('a clip that is cancelled answers who waits for it', async () => {
@@ -166,13 +166,15 @@ describe('clips as jobs', () => {
 
   test('the server ends with clips under way and leaves nothing', async () => {
     const own = join(root, 'own');
+    let ended: TestServer;
     {
       await using second = await startTestServer({ RAFFI_CLIPS_DIR: own });
+      ended = second;
       await running(second);
       assert.equal(readdirSync(own).length, 1);
     }
     assert.deepEqual(readdirSync(own), []);
-    assert.deepEqual(children('libx264'), []);
+    assert.deepEqual(children(ended, 'libx264'), []);
   });
 
   const TIMES: readonly (readonly [body: string, field: string])[] = [
@@ -328,14 +330,14 @@ async function until(server: TestServer, id: string, wanted: (clip: ClipAnswer) 
   }
 }
 
-/** Ids of this process's own children with `word` in their command line. */
-function children(word: string): number[] {
+/** Ids of the server's children with `word` in their command line. */
+function children({ pid: server }: TestServer, word: string): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .filter((pid) => {
       try {
         const parent = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ')[1];
-        return Number(parent) === process.pid && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(word);
+        return Number(parent) === server && readFileSync(`/proc/${pid}/cmdline`, 'latin1').includes(word);
       } catch {
         return false;
       }

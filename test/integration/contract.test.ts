@@ -125,7 +125,7 @@ describe('what clients do that nobody expects', () => {
     await copyFile(film, large);
     await truncate(large, 256 * 1024 * 1024); // more than the kernel buffers for a client that does not read
     const openings = (): number =>
-      readdirSync('/proc/self/fd').filter((fd) => linkOf(`/proc/self/fd/${fd}`) === large).length;
+      readdirSync(`/proc/${server.pid}/fd`).filter((fd) => linkOf(`/proc/${server.pid}/fd/${fd}`) === large).length;
     const id = await server.create({ source: large });
     const { host, hostname, port } = new URL(server.url);
     const ask = async (): Promise<Socket> => {

@@ -130,18 +130,18 @@ describe('FFmpeg reaches the loopback reader and nothing else', () => {
   });
 });
 
-/** Sockets that this process listens on. */
-function listening(): number {
+/** Sockets that the server's process listens on. */
+function listening({ pid }: TestServer): number {
   const inodes = new Set(
-    readFileSync('/proc/self/net/tcp', 'utf8')
+    readFileSync(`/proc/${pid}/net/tcp`, 'utf8')
       .split('\n')
       .map((line) => line.trim().split(/\s+/))
       .filter((fields) => fields[3] === '0A')
       .map((fields) => fields[9]),
   );
-  return readdirSync('/proc/self/fd').filter((fd) => {
+  return readdirSync(`/proc/${pid}/fd`).filter((fd) => {
     try {
-      const [, inode] = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/self/fd/${fd}`)) ?? [];
+      const [, inode] = /^socket:\[(\d+)\]$/.exec(readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? [];
       return inode !== undefined && inodes.has(inode);
     } catch {
       return false; // closed meanwhile
@@ -149,11 +149,11 @@ function listening(): number {
   }).length;
 }
 
-/** Ids of the FFmpeg processes of this test that read from a loopback reader. */
-function readers(): number[] {
+/** Ids of the server's FFmpeg processes that read from a loopback reader. */
+function readers(server: TestServer): number[] {
   return processesWith('-format_whitelist').filter((pid) => {
     try {
-      return Number(/\) . (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]) === process.pid;
+      return Number(/\) . (\d+) /.exec(readFileSync(`/proc/${pid}/stat`, 'utf8'))?.[1]) === server.pid;
     } catch {
       return false; // gone meanwhile
     }
@@ -164,15 +164,15 @@ const linux = { skip: process.platform === 'linux' ? false : 'reads /proc' };
 
 test('the loopback reader and FFmpeg are gone when the session is', linux, async () => {
   await using server = await startTestServer();
-  const before = listening();
+  const before = listening(server);
   const { id } = await infoOf(server, await numberedMedia(AVI));
   await server.bytes(`/sessions/${id}/360p/3.m4s`);
   await server.bytes(`/sessions/${id}/audio-0-aac/3.m4s`);
-  assert.equal(listening(), before + 1);
-  assert.ok(readers().length > 0);
+  assert.equal(listening(server), before + 1);
+  assert.ok(readers(server).length > 0);
   assert.equal((await server.get(`/sessions/${id}`, { method: 'DELETE' })).status, 204);
-  assert.equal(listening(), before);
-  assert.deepEqual(readers(), []);
+  assert.equal(listening(server), before);
+  assert.deepEqual(readers(server), []);
 });
 
 describe('what goes wrong is told', () => {

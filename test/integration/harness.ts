@@ -7,6 +7,8 @@ import { EXECUTABLE, listeningUrl, spawnServer } from '../fixtures/server-proces
 /** The whole server in this process, or the executable under test in its own, on a free loopback port, with a client that speaks to it over real sockets. */
 export interface TestServer extends AsyncDisposable {
   readonly url: string;
+  /** Of the process that it runs in. */
+  readonly pid: number;
   create(body: Record<string, unknown>): Promise<string>;
   get(path: string, init?: RequestInit): Promise<Response>;
   json<T = Record<string, unknown>>(path: string, init?: RequestInit): Promise<{ status: number; body: T }>;
@@ -14,16 +16,17 @@ export interface TestServer extends AsyncDisposable {
   bytes(path: string): Promise<Uint8Array>;
 }
 
-type Started = Pick<TestServer, 'url' | typeof Symbol.asyncDispose>;
+type Started = Pick<TestServer, 'url' | 'pid' | typeof Symbol.asyncDispose>;
 
-function startHere(env: Record<string, string>, world: World): Promise<Started> {
+async function startHere(env: Record<string, string>, world: World): Promise<Started> {
   const config = readConfig({
     RAFFI_SERVER_ADDR: '127.0.0.1:0',
     PATH: process.env.PATH,
     RAFFI_HWACCEL: 'none',
     ...env,
   });
-  return startApp(config, pino({ level: 'silent' }), world);
+  const app = await startApp(config, pino({ level: 'silent' }), world);
+  return { url: app.url, pid: process.pid, [Symbol.asyncDispose]: () => app[Symbol.asyncDispose]() };
 }
 
 async function startExecutable(env: Record<string, string>, world: World): Promise<Started> {
@@ -32,6 +35,7 @@ async function startExecutable(env: Record<string, string>, world: World): Promi
   const server = spawnServer({ RAFFI_HWACCEL: 'none', TMPDIR, http_proxy, HTTP_PROXY, all_proxy, ...env });
   return {
     url: await listeningUrl(server),
+    pid: server.child.pid as number,
     async [Symbol.asyncDispose]() {
       server.child.kill('SIGTERM');
       const [code, signal] = await server.exited;
@@ -69,6 +73,7 @@ export async function startTestServer(env: Record<string, string> = {}, world: W
   };
   return {
     url: app.url,
+    pid: app.pid,
     get,
     async create(body) {
       const response = await get('/sessions', {

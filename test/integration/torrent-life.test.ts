@@ -69,7 +69,7 @@ describe('the life of torrents', { timeout: 300_000 }, () => {
       assert.deepEqual((await onDisk(join(film.folder, 'data'))).names, []);
     };
     const counts = async (): Promise<Record<string, number>> => {
-      const { length: descriptors } = await readdir('/proc/self/fd');
+      const { length: descriptors } = await readdir(`/proc/${server.pid}/fd`);
       const resources = process.getActiveResourcesInfo();
       const count = (name: string): number => resources.filter((one) => one === name).length;
       // Those of the requests' own connections come and go.

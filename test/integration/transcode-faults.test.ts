@@ -30,21 +30,21 @@ test('viewers of one title at one place share one run; the last one who leaves e
   const ids = await Promise.all(Array.from({ length: 10 }, () => server.create({ source })));
   let most = 0;
   const watch = setInterval(() => {
-    most = Math.max(most, encoders(process.pid).length);
+    most = Math.max(most, encoders(server.pid).length);
   }, 20);
   const got = await Promise.all(ids.map((id) => server.bytes(`/sessions/${id}/360p/3.m4s`)));
   clearInterval(watch);
   for (const bytes of got) assert.deepEqual(bytes, got[0]);
   assert.ok(most <= 1, `${most} runs`);
   for (const id of ids) assert.equal((await server.get(`/sessions/${id}`, { method: 'DELETE' })).status, 204);
-  assert.deepEqual(encoders(process.pid), []);
+  assert.deepEqual(encoders(server.pid), []);
 });
 
 /** Sends the signal to the first FFmpeg that is seen at work, once. */
-function strike(signal: NodeJS.Signals): Disposable & { readonly hit: () => boolean } {
+function strike({ pid: server }: TestServer, signal: NodeJS.Signals): Disposable & { readonly hit: () => boolean } {
   let hit = false;
   const timer = setInterval(() => {
-    for (const pid of hit ? [] : encoders(process.pid).slice(0, 1)) {
+    for (const pid of hit ? [] : encoders(server).slice(0, 1)) {
       process.kill(pid, signal);
       hit = true;
     }
@@ -70,11 +70,11 @@ for (const [signal, what] of [
     await using server = await startTestServer({ RAFFI_TRANSCODE_STALL: '6s', RAFFI_MAX_RUNS: '2' });
     const id = await server.create({ source: await numberedMedia(FILM) });
     const other = await server.create({ source: await numberedMedia({ ...FILM, container: 'mp4' }) });
-    using striking = strike(signal);
+    using striking = strike(server, signal);
     await Promise.all([showsEveryFrame(server, id, 2), showsEveryFrame(server, other, 5)]);
     assert.ok(striking.hit());
     for (const each of [id, other]) await server.get(`/sessions/${each}`, { method: 'DELETE' });
-    assert.deepEqual(encoders(process.pid), []);
+    assert.deepEqual(encoders(server.pid), []);
   });
 }
 
