@@ -73,6 +73,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
     types: ['media', 'presentation', 'session'],
   },
   'main.ts': { uses: ['errors.ts', 'config.ts', 'version.ts', 'lib', 'cli'] },
+  'executable.ts': { uses: ['lib', 'main.ts'] },
 };
 
 /** Packages that only some rooms may import, as a value or a type. */
