@@ -43,6 +43,9 @@ import { RouteBook } from './route-book.ts';
 import { sessionRoutes } from './sessions.ts';
 import { torrentRoutes } from './torrents.ts';
 
+/** Bytes of a body that is too large; of a larger one, the connection is closed. */
+const MOST_THROWN_AWAY = 64 * 1024 * 1024;
+
 export interface ServerOptions {
   readonly sessions: SessionStore;
   readonly sources: SourcePolicy;
@@ -181,6 +184,9 @@ function registerErrors(app: FastifyInstance): void {
       request.log.debug({ code: known.code, detail: known.detail }, 'the client went away');
       return reply;
     }
+    // Who is still sending, and finds the connection closed, may never read why: what is left of the body is thrown away as it comes.
+    if (known.code === 'body-too-large' && Number(request.headers['content-length']) <= MOST_THROWN_AWAY)
+      reply.removeHeader('connection');
     const status = PROBLEMS[known.code].status;
     if (status >= 500)
       request.log[known.code === 'internal' ? 'error' : 'warn'](

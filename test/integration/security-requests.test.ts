@@ -370,6 +370,16 @@ describe('methods, bodies and framing', () => {
   });
 });
 
+test('who is still sending a body that is too large reads why, and goes on', async () => {
+  const body = 'x'.repeat(2 * 1024 * 1024);
+  const large = `POST /sessions HTTP/1.1\r\nHost: ${host}\r\n${JSON_TYPE}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+  const { text } = await sendRaw(server.url, large + get('/health'));
+  assert.deepEqual(
+    [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status),
+    ['413', '200'],
+  );
+});
+
 describe('addresses and ranges', () => {
   const TRICKS = [
     '..',
