@@ -2,7 +2,8 @@
  * Makes executables: Node with the server inside (a "single executable application"). Run under the Node that they are made of.
  *
  *   node scripts/binaries/build.mjs            for this platform
- *   node scripts/binaries/build.mjs --all      for all, archived, with their SHA-256 sums
+ *   node scripts/binaries/build.mjs --all      for all
+ *   node scripts/binaries/build.mjs --all --archive    and their archives, with SHA-256 sums
  */
 import { execFileSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -48,8 +49,8 @@ try {
     rmSync(base);
     console.log(`${target.file}: ${(readFileSync(made).length / 1e6).toFixed(1)} MB`);
   }
-  if (all) {
-    const names = TARGETS.map(({ file }) => file);
+  if (process.argv.includes('--archive')) {
+    const names = targets.map(({ file }) => file);
     await archive(OUT, names);
   }
 } finally {
