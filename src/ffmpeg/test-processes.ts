@@ -25,9 +25,11 @@ export function folder(): string {
   return path;
 }
 
-/** It finds what the tests find, whatever the server's PATH is. */
+/** How a script begins that finds what the tests find, whatever the server's PATH is. */
+export const SHELL = `#!/bin/sh\nPATH='${process.env.PATH}'\n`;
+
 export function script(path: string, body: string): string {
-  writeFileSync(path, `#!/bin/sh\nPATH='${process.env.PATH}'\n${body}\n`);
+  writeFileSync(path, `${SHELL}${body}\n`);
   chmodSync(path, 0o755);
   return path;
 }

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { SHELL } from '../../src/ffmpeg/test-processes.ts';
 import { type Shown, showsBox, withAss, withPgs, withText, withVobsub } from '../fixtures/bitmap-subtitles.ts';
 import { segmentDurations } from '../fixtures/boxes.ts';
 import { boxFont } from '../fixtures/font.ts';
@@ -290,7 +291,7 @@ describe('subtitles burnt in', { timeout: 900_000 }, () => {
     try {
       const lame = join(folder, 'ffmpeg');
       const lists = `case " $* " in *" -filters "*) ffmpeg "$@" | grep -vE ' (subtitles|ass|overlay) ';; *) exec ffmpeg "$@";; esac`;
-      await writeFile(lame, `#!/bin/sh\n${lists}\n`, { mode: 0o700 });
+      await writeFile(lame, `${SHELL}${lists}\n`, { mode: 0o700 });
       await using other = await startTestServer({ RAFFI_FFMPEG_BIN: lame });
       const capabilities = (await other.json<{ burnIn: unknown; missing: string[] }>('/capabilities')).body;
       assert.deepEqual(capabilities.burnIn, { pictures: false, text: false });

@@ -120,11 +120,11 @@ describe('clips as jobs', () => {
   test('a clip whose FFmpeg dies fails, and leaves nothing', async () => {
     const before = files();
     const { clip } = await running();
-    for (const pid of children('libx264')) process.kill(pid, 'SIGKILL');
+    for (const pid of children(server, 'libx264')) process.kill(pid, 'SIGKILL');
     const failed = await until(server, clip.id, ({ state }) => state === 'failed');
     assert.equal(failed.errorCode, 'transcode-failed');
     assert.deepEqual(files(), before);
-    assert.deepEqual(children('libx264'), []);
+    assert.deepEqual(children(server, 'libx264'), []);
   });
 
   test('a clip ends with its session', async () => {

@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { SHELL } from '../../src/ffmpeg/test-processes.ts';
 import { type NumberedMediaOptions, numberedMedia, plainMedia, runFFmpeg } from '../fixtures/media.ts';
 import { type CheckedVariant, checkMultivariant } from '../fixtures/playlists.ts';
 import { decodePictures, decodeVideo, type Pictures } from '../fixtures/verify.ts';
@@ -369,7 +370,7 @@ describe('HDR becomes SDR', () => {
     try {
       const path = join(folder, 'ffmpeg');
       const list = `case "$*" in *-filters*) ffmpeg "$@" | grep -v -e zscale -e ' tonemap ';; *) exec ffmpeg "$@";; esac`;
-      await writeFile(path, `#!/bin/sh\n${list}\n`, { mode: 0o755 });
+      await writeFile(path, `${SHELL}${list}\n`, { mode: 0o755 });
       await using plain = await startTestServer({ RAFFI_FFMPEG_BIN: path });
       const { body } = await plain.json<{ missing: string[] }>('/capabilities');
       assert.deepEqual(body.missing, [

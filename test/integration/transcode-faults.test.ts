@@ -4,6 +4,7 @@ import { chmodSync, mkdtempSync, readdirSync, rmSync, statfsSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { SHELL } from '../../src/ffmpeg/test-processes.ts';
 import { numberedMedia } from '../fixtures/media.ts';
 import { listeningUrl, spawnServer } from '../fixtures/server-process.ts';
 import { decodeVideo } from '../fixtures/verify.ts';
@@ -82,7 +83,7 @@ test('an FFmpeg that always hangs is an error that says so; others play on', asy
   const folder = mkdtempSync(join(tmpdir(), 'raffi-fake-'));
   try {
     const fake = join(folder, 'ffmpeg');
-    writeFileSync(fake, '#!/bin/sh\ncase "$*" in *pipe:0*) exec cat >/dev/null;; esac\nexec ffmpeg "$@"\n');
+    writeFileSync(fake, `${SHELL}case "$*" in *pipe:0*) exec cat >/dev/null;; esac\nexec ffmpeg "$@"\n`);
     chmodSync(fake, 0o755);
     await using server = await startTestServer({ RAFFI_FFMPEG_BIN: fake, RAFFI_TRANSCODE_STALL: '0.5s' });
     const id = await server.create({ source: await numberedMedia(FILM) });
