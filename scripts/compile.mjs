@@ -7,8 +7,8 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 const ROOT = new URL('../', import.meta.url);
 enableCompileCache(fileURLToPath(new URL('.cache/compile', ROOT)));
 
-/** Tests and their helpers; and the worker, which does its work when it is loaded. */
-const LEFT_OUT = /\.d\.ts$|\.test\.ts$|(?:^|[\\/])(?:test-[^\\/]*|testing|worker)\.[jt]s$/;
+/** Tests and their helpers; and what does its work when it is loaded: the worker, and the entry of executables. */
+const LEFT_OUT = /\.d\.ts$|\.test\.ts$|(?:^|[\\/])(?:test-[^\\/]*|testing|worker|executable)\.[jt]s$/;
 const files = globSync('src/**/*.{js,ts}', { cwd: fileURLToPath(ROOT) }).filter((file) => !LEFT_OUT.test(file));
 await Promise.all(files.map((file) => import(pathToFileURL(fileURLToPath(new URL(file, ROOT))).href)));
 flushCompileCache();
