@@ -80,7 +80,7 @@ describe('an executable', { skip: EXECUTABLE === undefined && 'RAFFI_TEST_EXECUT
   test('says its version and all licences, and obeys no options that are for another Node', async () => {
     const { version } = JSON.parse(readFileSync(new URL('package.json', ROOT), 'utf8')) as { version: string };
     const ask = (argument: string): string => execFileSync(executable, [argument], { env: {}, encoding: 'utf8' });
-    assert.equal(ask('--version'), `${version}\n`);
+    assert.equal(ask('--version'), `raffi-server ${version}\n`);
     const licences = ask('--licences');
     for (const words of [
       'raffi-server',
