@@ -15,11 +15,13 @@ const LICENCE_FILES = /^(?:licen[cs]e|copying|notice)(?:[.-].*)?$/i;
  * @type {Readonly<Record<string, string>>}
  */
 const STAND_INS = {
-  // Neither fetch nor WebSocket, mocks and caches; and nothing before a source of the web is opened.
+  // Neither fetch, mocks and caches, nor WebSocket, which only WebRTC needs; and nothing before a source of the web is opened.
   undici: `exports.__esModule = true;
     const late = (name, load) => Object.defineProperty(exports, name, { enumerable: true, get: load });
     late('Agent', () => require('undici/lib/dispatcher/agent.js'));
     late('errors', () => require('undici/lib/core/errors.js'));`,
+  // A native part, which src/torrent/webrtc/native.ts says is missing: nobody comes here.
+  'node-datachannel': `exports.PeerConnection = undefined;`,
   // What src/media/library uses of it: no writing, no converting.
   mediabunny: `export { CustomSource, EncodedPacketSink, FLAC, Input, MP3, OGG, WAVE } from 'mediabunny';`,
   // Schemas are compiled when they are first used.

@@ -1,5 +1,6 @@
 /** The native part that speaks WebRTC: `node-datachannel`, loaded when it is first needed (14 MB, 30 ms). */
 import { createRequire } from 'node:module';
+import { isSea } from 'node:sea';
 
 export type Rtc = typeof import('node-datachannel');
 
@@ -13,6 +14,7 @@ export function loadRtc(): Promise<Rtc> {
 
 /** Why there can be no WebRTC, as far as that can be told without loading anything; undefined: nothing speaks against it. */
 export function missingRtc(): string | undefined {
+  if (isSea()) return 'an executable carries no native parts';
   const require = createRequire(import.meta.url);
   const binary = `@node-datachannel/${process.platform}-${process.arch}`;
   const isThere = ['', '-gnu', '-musl', '-msvc'].some((kind) => {
