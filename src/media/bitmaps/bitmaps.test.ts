@@ -131,6 +131,13 @@ describe('VobSub', () => {
       ],
     );
   });
+
+  test('a head of 64 kB of blanks is read in linear time', () => {
+    for (const blank of ['\n', '\r\n', ' ', '\t\n', ' size:']) {
+      const head = new TextEncoder().encode(blank.repeat(65_536 / blank.length));
+      for (let n = 0; n < 10; n++) assert.equal(new VobsubDecoder(head, undefined).usualCanvas.height, 576);
+    }
+  });
 });
 
 test('the canvas of a cropped film: its middle, and what stood in the bars moved in', () => {

@@ -38,7 +38,7 @@ export class VobsubDecoder implements DisplayDecoder {
   /** @param codecPrivate the head of the .idx file, or the 16 colours of MP4. @param picture size of the coded video: of the canvas too, unless that is told. */
   constructor(codecPrivate: Uint8Array | undefined, picture: Size | undefined) {
     const text = new TextDecoder().decode(codecPrivate?.subarray(0, 65_536));
-    const [, width, height] = /^\s*size:\s*(\d{2,4})x(\d{2,4})/m.exec(text) ?? [];
+    const [, width, height] = /^[ \t]*size:[ \t]*(\d{2,4})x(\d{2,4})/m.exec(text) ?? [];
     const usual = picture && picture.width <= 720 && picture.height <= 576 ? picture : USUAL;
     this.usualCanvas = width && height ? { width: Number(width), height: Number(height) } : usual;
     this.#palette = textPalette(text) ?? binaryPalette(codecPrivate) ?? GREYS;
@@ -145,7 +145,7 @@ function line(data: Uint8Array, from: number, pixels: Uint8Array, to: number, wi
 }
 
 function textPalette(text: string): Colour[] | undefined {
-  const list = /^\s*palette:\s*([0-9a-f ,]+)/im.exec(text)?.[1];
+  const list = /^[ \t]*palette:[ \t]*([0-9a-f ,]+)/im.exec(text)?.[1];
   const colours = list?.match(/[0-9a-f]{6}/gi)?.map((hex) => {
     const value = Number.parseInt(hex, 16);
     return { red: value >> 16, green: (value >> 8) & 255, blue: value & 255 };
