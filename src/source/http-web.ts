@@ -149,6 +149,9 @@ const DECODERS: Readonly<Record<string, (bytes: Uint8Array, options: { maxOutput
     br: promisify(brotliDecompress),
   };
 
+/** What a compressed body may become in any case, bytes, and as how many times itself beyond that: media and text come to less, bombs to a thousand times. */
+const UNPACKED = { always: 4 * 1024 * 1024, times: 20 };
+
 /** RFC 9110 section 8.4: the content coding undone, one at most. */
 export async function uncoded(
   bytes: Uint8Array,
@@ -162,10 +165,11 @@ export async function uncoded(
   if (decoder === undefined) {
     throw new AppError('source-unsupported', `${label} sends its content compressed (${coding}), unasked.`);
   }
+  const most = Math.min(limit, Math.max(UNPACKED.always, bytes.length * UNPACKED.times));
   try {
-    return await decoder(bytes, { maxOutputLength: limit });
+    return await decoder(bytes, { maxOutputLength: most });
   } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(label, limit);
+    if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(label, most);
     throw new AppError('source-truncated', `${label} sends compressed content (${coding}) that is damaged.`, { cause });
   }
 }

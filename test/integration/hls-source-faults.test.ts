@@ -164,6 +164,30 @@ describe('playlists as sources', () => {
     assert.equal(canary.accepted(), 0);
   });
 
+  test('texts that are larger than any are not taken whole, and bombs are not unpacked', async () => {
+    const head = '#EXTM3U\n#EXT-X-TARGETDURATION:4\n';
+    const texts = ['large', 'packed', 'fine'] as const;
+    const media = texts.map((name) => `#EXT-X-MEDIA:TYPE=SUBTITLES,GROUP-ID="s",NAME="${name}",URI="${name}.m3u8"\n`);
+    await using web = await site({
+      '/main.m3u8': `#EXTM3U\n${media.join('')}#EXT-X-STREAM-INF:BANDWIDTH=1,SUBTITLES="s"\nindex.m3u8\n`,
+      '/index.m3u8': index,
+      '/bomb.m3u8': `${head}#EXTINF:4,\nbomb.ts\n#EXT-X-ENDLIST\n`,
+      ...Object.fromEntries(texts.map((name) => [`/${name}.m3u8`, `${head}#EXTINF:4,\n${name}.vtt\n#EXT-X-ENDLIST\n`])),
+      '/fine.vtt': `WEBVTT\n\n00:00.500 --> 00:01.000\n${'x'.repeat(1000)}\n`,
+      '/large.vtt': `WEBVTT\n\n00:00.500 --> 00:01.000\n${'x\n'.repeat(3 << 20)}`,
+    });
+    const coded = { 'content-encoding': 'gzip' };
+    web.answers.set('/packed.vtt', { headers: coded, body: gzipSync(`WEBVTT\n\n${' '.repeat(5 << 20)}`) });
+    web.answers.set('/bomb.ts', { headers: coded, body: gzipSync(Buffer.alloc(64 << 20)) });
+    const id = await server.create({ source: `${web.url}/main.m3u8` });
+    for (const [n, status] of [501, 501, 200].entries()) {
+      const answer = await server.get(`/sessions/${id}/subtitles-${n}/0.vtt`);
+      assert.equal(answer.status, status);
+      assert.match(await answer.text(), status === 200 ? /xxx/ : /larger than 4194304 bytes/);
+    }
+    await fails(`${web.url}/bomb.m3u8`, 'source-unsupported', /bomb\.ts is larger than \d+ bytes/);
+  });
+
   test('a segment that is missing is an error of its own: the others play', async () => {
     await using web = await site();
     web.answers.set('/4.ts', { status: 404 });

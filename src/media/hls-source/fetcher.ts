@@ -73,11 +73,15 @@ export class Fetcher {
     throw new AppError('media-damaged', `${label} lists variants, where a playlist that lists segments should be.`);
   }
 
-  /** A segment after its initialization section. @throws AppError `source-*`, `media-*`; the signal's reason. */
+  /**
+   * A segment after its initialization section.
+   * @param limit bytes. @throws AppError `source-*`, `media-*`; the signal's reason.
+   */
   async segment(
     segment: PlaylistSegment,
     from: FetchedPlaylist<MediaPlaylist>,
     signal: AbortSignal,
+    limit = MAX_SEGMENT,
   ): Promise<Uint8Array> {
     const url = this.resolve(segment.uri, from);
     if (segment.gap) {
@@ -85,7 +89,7 @@ export class Fetcher {
     }
     const [map, bytes] = await Promise.all([
       segment.map && this.#map(segment.map, segment.sequence, from, signal),
-      this.#encrypted(url, segment, from, signal),
+      this.#encrypted(url, segment, from, signal, limit),
     ]);
     if (map === undefined) return bytes;
     const whole = new Uint8Array(map.length + bytes.length);
@@ -99,10 +103,11 @@ export class Fetcher {
     segment: PlaylistSegment,
     from: FetchedPlaylist<MediaPlaylist>,
     signal: AbortSignal,
+    limit: number,
   ): Promise<Uint8Array> {
     const [key, bytes] = await Promise.all([
       segment.key && this.#key(segment.key, from, signal),
-      this.#twice(url, segment.range, MAX_SEGMENT, signal),
+      this.#twice(url, segment.range, limit, signal),
     ]);
     if (key === undefined) return bytes;
     return decrypted(bytes, key, segment.key?.iv ?? sequenceVector(segment.sequence), labelOf(url));

@@ -111,9 +111,12 @@ export class Sequence {
     );
   }
 
-  /** A segment as it is, after its initialization section. @throws AppError `source-*`, `media-damaged`; the signal's reason. */
-  bytes(n: number, signal: AbortSignal): Promise<Uint8Array> {
-    return this.#fetcher.segment(this.segments[n] as PlaylistSegment, this.#list, signal);
+  /**
+   * A segment as it is, after its initialization section.
+   * @throws AppError `source-*`, `media-damaged`; `source-unsupported` when it has more bytes than `limit`; the signal's reason.
+   */
+  bytes(n: number, limit: number, signal: AbortSignal): Promise<Uint8Array> {
+    return this.#fetcher.segment(this.segments[n] as PlaylistSegment, this.#list, signal, limit);
   }
 
   async #describe(

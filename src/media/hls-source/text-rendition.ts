@@ -110,8 +110,8 @@ export class TextRendition implements AsyncDisposable {
   }
 
   async #fetch(sequence: Sequence, n: number, signal: AbortSignal): Promise<Text> {
-    const bytes = await sequence.bytes(n, signal);
-    const text = bytes.length > MAX_TEXT ? undefined : parseWebvttSegment(Buffer.from(bytes).toString('utf8'));
+    const bytes = await sequence.bytes(n, MAX_TEXT, signal);
+    const text = parseWebvttSegment(Buffer.from(bytes).toString('utf8'));
     if (text) return { ...text, bytes: bytes.length };
     const { uri, from, fetcher } = this.#parts;
     throw new AppError(
