@@ -54,7 +54,8 @@ export class Connections {
       throw new AppError('server-full', `${most} connections of one client are the most.`);
     });
     app.addHook('onSend', async (_request, reply, payload) => {
-      this.#watchReader(reply, Buffer.isBuffer(payload) ? payload.length : undefined);
+      const isWhole = Buffer.isBuffer(payload) || typeof payload === 'string';
+      this.#watchReader(reply, isWhole ? Buffer.byteLength(payload) : undefined);
       return payload;
     });
   }

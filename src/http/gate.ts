@@ -49,7 +49,8 @@ const EXPOSED = 'X-Raffi-Slice-Start, Accept-Ranges, Content-Range, Content-Leng
 const PLAYLIST_TYPE = 'application/vnd.apple.mpegurl';
 /** What Cast receivers ask for, and our own header. */
 const MEDIA_HEADERS = 'Content-Type, Accept-Encoding, Range, X-Raffi-Cast-Token';
-const CONTROL_HEADERS = 'Content-Type, Authorization, Range, X-Raffi-Token, X-Raffi-Cast-Token';
+/** The last is for pages that must send the launch token, and so cannot listen to events by an EventSource. */
+const CONTROL_HEADERS = 'Content-Type, Authorization, Range, X-Raffi-Token, X-Raffi-Cast-Token, Last-Event-ID';
 
 export class Gate {
   readonly #access: AccessConfig;

@@ -235,6 +235,13 @@ describe('origins', () => {
     await refuses(create(JSON_TYPE, 'Origin: https://evil.example', 'X-Raffi-Token: the-launch-token'), 403);
   });
 
+  test('a page from a file, whose EventSource can send no token, may ask for the events that it missed', async () => {
+    const asks = ['Access-Control-Request-Method: GET', 'Access-Control-Request-Headers: last-event-id,x-raffi-token'];
+    const preflight = lines('OPTIONS /events HTTP/1.1', `Host: ${host}`, 'Origin: null', ...asks);
+    const allowed = (await send(preflight)).headers.get('access-control-allow-headers')?.toLowerCase().split(', ');
+    for (const header of ['last-event-id', 'x-raffi-token']) assert.ok(allowed?.includes(header), header);
+  });
+
   test('a beacon that names a session ends it, from wherever it comes, and tells nothing', async () => {
     const ended = await server.create({ source: film });
     const beacon = post(
