@@ -31,13 +31,17 @@ export function rungsFor(lines: number, alone = false): readonly Rung[] {
 /** Seconds that a segment of a transcoded rendition should last. */
 export const TRANSCODED_TARGET = 2;
 
+/** Eleven days of `TRANSCODED_TARGET`: a longer duration is a damaged number, and its parts would take all memory. They last longer then. */
+const MOST_PARTS = 480_000;
+
 /**
  * The timeline of transcoded renditions: each segment of the source's divided evenly into parts of about two seconds, so that players can switch
  * to and from the original where its segments start.
  */
 export function subdivide(timeline: Timeline): Timeline {
+  const target = Math.max(TRANSCODED_TARGET, timeline.duration / MOST_PARTS);
   const segments = timeline.segments.flatMap(({ start, duration }): TimelineSegment[] => {
-    const parts = Math.max(1, Math.round(duration / TRANSCODED_TARGET));
+    const parts = Math.max(1, Math.round(duration / target));
     const at = (part: number): number =>
       part === parts ? start + duration : milliseconds(start + (duration * part) / parts);
     return Array.from({ length: parts }, (_, part) => {
