@@ -1,7 +1,7 @@
 import { lookup } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
 import { AppError } from '../errors.ts';
-import { type AddressKind, kindsFromHere } from '../lib/addresses.ts';
+import { type AddressKind, kindFromHere } from '../lib/addresses.ts';
 
 /**
  * The one place that decides where a source may lead. `checkUrl` sees every URL before it is requested: the one the
@@ -39,7 +39,7 @@ export interface Network {
   readonly kind: (address: string) => AddressKind;
 }
 
-export const systemNetwork: Network = { lookup, kind: (address) => kindsFromHere()(address) };
+export const systemNetwork: Network = { lookup, kind: kindFromHere };
 
 export interface GuardRules {
   readonly network: Network;

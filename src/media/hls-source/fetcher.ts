@@ -39,6 +39,8 @@ export interface FetchedPlaylist<T> {
 export class Fetcher {
   readonly #web: Web;
   readonly #lifetime: AbortSignal;
+  /** Scheme, host and port of what may be requested: no more of a URL is judged. */
+  readonly #checked = new Set<string>();
   readonly #keys = new Map<string, Promise<Uint8Array>>();
   readonly #maps = new Map<string, Promise<Uint8Array>>();
 
@@ -55,7 +57,11 @@ export class Fetcher {
     const url = URL.parse(uri, base);
     if (url === null) throw new AppError('media-damaged', `${label} names something that is no URL.`);
     url.hash = '';
+    const place = `${url.protocol}//${url.host}`;
+    // A list may name 100,000 resources of one place.
+    if (this.#checked.has(place)) return url;
     this.#web.check(url);
+    this.#checked.add(place);
     return url;
   }
 
