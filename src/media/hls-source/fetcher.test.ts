@@ -31,3 +31,18 @@ test('a place is judged once, however many of its resources are named; every oth
   fetcher.resolve(others[0]!, { base, label: 'a list' });
   assert.equal(judged.length, 1);
 });
+
+test('a list of addresses of ever other places is refused before they have taken their time', () => {
+  const base = new URL('http://films.example/film/index.m3u8');
+  const web: Web = {
+    url: base,
+    isPlaylist: true,
+    fetch: () => Promise.reject(new Error('nothing is fetched here')),
+    check() {},
+  };
+  const fetcher = new Fetcher(web, new AbortController().signal);
+  const name = (n: number): URL => fetcher.resolve(`http://8.0.${n >> 8}.${n & 255}/`, { base, label: 'a list' });
+  for (let n = 0; n < 1000; n++) name(n);
+  assert.throws(() => name(1000), /a list leads to more than 1000 places/);
+  assert.equal(name(3).hostname, '8.0.0.3');
+});

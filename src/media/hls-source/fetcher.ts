@@ -20,6 +20,8 @@ import {
 
 const MB = 1024 * 1024;
 const MAX_PLAYLIST = 4 * MB;
+/** Hosts and ports of one source: each is judged, which takes its time. */
+const MAX_PLACES = 1000;
 const MAX_SEGMENT = 256 * MB;
 const MAX_MAP = 16 * MB;
 const KEY_BYTES = 16;
@@ -60,6 +62,9 @@ export class Fetcher {
     const place = `${url.protocol}//${url.host}`;
     // A list may name 100,000 resources of one place.
     if (this.#checked.has(place)) return url;
+    if (this.#checked.size >= MAX_PLACES) {
+      throw new AppError('media-damaged', `${label} leads to more than ${MAX_PLACES} places, as no film does.`);
+    }
     this.#web.check(url);
     this.#checked.add(place);
     return url;

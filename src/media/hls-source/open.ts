@@ -1,5 +1,6 @@
 /** Opens playlists: chooses what is played of them, and learns of the tracks from their first segments. */
 import { AppError } from '../../errors.ts';
+import { Limiter } from '../../lib/limiter.ts';
 import type { Source, Web } from '../../source/source.ts';
 import type { KeyframeIndex, MediaInfo, MediaReader, Track } from '../types.ts';
 import { Clock, lowestTime } from './clock.ts';
@@ -18,6 +19,8 @@ const CACHE_BYTES = 64 * 1024 * 1024;
 /** Variants that are tried, the best first, when a playlist or its first segments are missing. */
 const MAX_TRIES = 3;
 const MAX_RENDITIONS = 16;
+/** Opened at the same time: the first segment of each may be large. */
+const PARALLEL_RENDITIONS = 4;
 const MAX_SUBTITLES = 64;
 
 interface Opening {
@@ -255,15 +258,16 @@ async function makeReader(
   });
 }
 
-/** The audio playlists beside the variant, all at once. One that fails is a track that says why. */
+/** The audio playlists beside the variant, some at once. One that fails is a track that says why. */
 async function addRenditions(tracks: Tracks, { audio, list }: Chosen, opening: Opening): Promise<void> {
   if (list === undefined) return;
   const tags = audio.filter(({ uri }) => uri !== undefined).slice(0, MAX_RENDITIONS);
+  const { fetcher, signal } = opening;
+  const limiter = new Limiter(PARALLEL_RENDITIONS);
   const opened = await Promise.allSettled(
-    tags.map(async (tag) => {
-      const media = await opening.fetcher.playlist(tag.uri as string, list, opening.signal);
-      return openSequence(media, opening);
-    }),
+    tags.map((tag) =>
+      limiter.run(signal, async () => openSequence(await fetcher.playlist(tag.uri as string, list, signal), opening)),
+    ),
   );
   for (const [i, result] of opened.entries()) {
     const tag = tags[i] as RenditionTag;
