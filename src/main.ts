@@ -11,6 +11,7 @@ const STATUS = { failed: 1, usage: 2, SIGINT: 130, SIGTERM: 143 } as const;
 /** The whole life of the process: what the words ask for, until it is done, or a signal or the end of its parent ends it; a second signal ends it at once. */
 export async function main(words: readonly string[] = process.argv.slice(2)): Promise<void> {
   const stop = new AbortController();
+  surviveReaders();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stop.signal.aborted) process.exit(STATUS[signal]);
@@ -26,6 +27,22 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
   } catch (error) {
     process.exitCode = tell(error, command, stop.signal);
   }
+}
+
+/**
+ * Who reads the output may leave before its end, as `head` does: that is no fault, and a server goes on. Output that is lost in another way, on a full disk,
+ * is told in one line.
+ */
+function surviveReaders(): void {
+  process.stderr.on('error', () => {});
+  process.stdout.once('error', ({ code, message }: NodeJS.ErrnoException) => {
+    process.stdout.on('error', () => {});
+    if (code === 'EPIPE') return;
+    process.stderr.write(`The output cannot be written: ${message}.\n`);
+    process.once('exit', () => {
+      process.exitCode ||= STATUS.failed;
+    });
+  });
 }
 
 /** Each command loads what it needs: help comes at once. @returns the process's status. */

@@ -42,6 +42,7 @@ test('what makes no sense is a sentence that names the word', () => {
     [['clip', 'a', '--start', '1', '--end', 'x'], /--end must be seconds, m:ss or h:mm:ss, but is "x"/],
     [['clip', 'a', '--start', '1', '--end'], /--end/],
     [['clip', 'a', '--start', '1', '--end', '2', '--audio', '-1'], /--audio/],
+    [['clip', 'a', '--start', '-1', '--end', '2'], /^Option '--start' argument is ambiguous\.$/],
     [['play', 'a', '--at', '1:60'], /--at/],
   ];
   for (const [words, says] of cases) {

@@ -107,7 +107,7 @@ function parsed(
     return { values: values as Values, positionals };
   } catch (error) {
     // Node's words name the option, and go on with advice for programmers.
-    throw new UsageError(`${(error as Error).message.split(/\. (?:To|Did)/)[0]?.replace(/\.$/, '')}.`);
+    throw new UsageError(`${(error as Error).message.split(/\.\s+(?:To|Did) /)[0]?.replace(/\.$/, '')}.`);
   }
 }
 

@@ -56,6 +56,28 @@ describe('raffi-server', () => {
     assert.match(wrong.stderr, /^"clip" needs --start and --end\. raffi-server --help tells more\.\n$/);
   });
 
+  test('who reads its output may leave: that is no fault, and a server goes on', async () => {
+    const help = start(['--help']);
+    help.stdout?.destroy();
+    assert.deepEqual(await ended(help), { status: 0, stdout: '', stderr: '' });
+
+    const server = start(['serve']);
+    server.stdout?.destroy();
+    const end = ended(server);
+    // What is logged after the line that nobody reads.
+    await new Promise<void>((resolve) => {
+      let text = '';
+      server.stderr?.on('data', (part: string) => {
+        text += part;
+        if (text.split('\n').length > 2) resolve();
+      });
+      server.once('close', () => resolve());
+    });
+    server.kill('SIGTERM');
+    const { status, stderr } = await end;
+    assert.equal(status, 0, stderr);
+  });
+
   test('probe: a table for people, the same as JSON for programs', async () => {
     const people = await run(['probe', film]);
     assert.deepEqual([people.status, people.stderr], [0, '']);
