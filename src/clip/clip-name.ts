@@ -4,8 +4,8 @@ import { AppError } from '../errors.ts';
 /** Bytes of UTF-8: file systems allow 255, of which ` (9999)` and the extension need some. */
 const MOST_BYTES = 200;
 
-/** Device names of Windows, with any extension (Microsoft, Naming Files, Paths, and Namespaces). */
-const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?=\.|$)/i;
+/** Device names of Windows, with any extension, spaces before it or not (Microsoft, Naming Files, Paths, and Namespaces). */
+const RESERVED = /^(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³]|conin\$|conout\$)(?= *(?:\.|$))/i;
 const EXTENSION = /\.(mp4|m4v|mov|mkv|webm|avi|ts)$/i;
 
 /** What a request says about the name. */
