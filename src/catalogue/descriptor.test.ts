@@ -38,7 +38,8 @@ test('entries of the wrong shape are left out one by one, and counted', () => {
     ['no manifest.id', addon('a', { manifest: { id: ' ', name: 'n' } })],
     ['no manifest.name', addon('a', { manifest: { id: 'i', name: {} } })],
     ['too large', addon('a', { more: 'x'.repeat(200_000) })],
-    ['too large', addon('a', { deep })],
+    ['nested too deeply', addon('a', { deep })],
+    ['nested too deeply', addon('a', { deep: JSON.parse(`${'['.repeat(200)}${']'.repeat(200)}`) as unknown })],
   ];
   for (const [reason, entry] of bad) {
     const checked = checkCatalogue([addon('good'), entry, addon('fine')]);
@@ -48,6 +49,13 @@ test('entries of the wrong shape are left out one by one, and counted', () => {
       ['example.good', 'example.fine'],
     );
   }
+});
+
+test('half a character, which many parsers refuse, is replaced', () => {
+  const checked = checkCatalogue([addon('a', { description: 'cut \ud83c', tags: ['\udf89'] })]);
+  const json = checked?.descriptors[0]?.json ?? '';
+  assert.doesNotMatch(json, /\\ud/);
+  assert.equal((JSON.parse(json) as { description: string }).description, 'cut \ufffd');
 });
 
 test('a list may stand alone or under `addons`; anything else is none', () => {

@@ -18,6 +18,8 @@ export interface CheckedEntries {
 /** Characters of one entry as JSON. Real ones have some thousands. */
 const LONGEST_ENTRY = 128 * 1024;
 const MOST_ENTRIES = 20_000;
+/** Levels of one entry. Real ones have five; some clients' parsers take no more than a hundred or so, and refuse the whole list for one. */
+const DEEPEST_ENTRY = 32;
 const LONGEST_URL = 2_048;
 const LONGEST_NAME = 500;
 
@@ -53,6 +55,7 @@ export function withoutDuplicates(descriptors: Iterable<Descriptor>): Descriptor
 /** @returns why it is none. */
 function checkEntry(entry: unknown): Descriptor | string {
   if (!isObject(entry)) return 'no object';
+  if (isDeeper(entry, DEEPEST_ENTRY)) return 'nested too deeply';
   const { transportUrl, manifest, name, url, description } = entry;
   const address = webAddress(transportUrl);
   if (address === undefined) return 'no http(s) transportUrl';
@@ -79,12 +82,14 @@ function webAddress(value: unknown): string | undefined {
 }
 
 function jsonOf(entry: object): string | undefined {
-  try {
-    const json = JSON.stringify(entry);
-    return json.length <= LONGEST_ENTRY ? json : undefined;
-  } catch {
-    return undefined; // nested deeper than the stack
-  }
+  // Half a character would be valid JSON, which many parsers refuse.
+  const json = JSON.stringify(entry, (_, value: unknown) => (typeof value === 'string' ? value.toWellFormed() : value));
+  return json.length <= LONGEST_ENTRY ? json : undefined;
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
