@@ -95,5 +95,5 @@ export function cacheInWords({ copiedSegments, hits, misses, copiedMs }: CacheCo
       : [
           `${copiedSegments} ${copiedSegments === 1 ? 'segment was' : 'segments were'} copied, in ${copiedMs} ms on the average; copies need no cache.`,
         ];
-  return [...copied, ...transcoded].join(' ') || 'No segment was asked for yet.';
+  return [...copied, ...transcoded].join(' ') || 'No segment was made yet.';
 }

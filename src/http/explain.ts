@@ -63,6 +63,7 @@ function explain(session: Session, capabilities: Capabilities): Explanation {
       : []),
     ...transferFindings(presentation),
     ...runFindings(presentation?.journal.runs ?? []),
+    ...segmentFindings(presentation),
     ...(tracks.needsFfmpeg ? capabilities.missing.map((text) => ({ level: 'warning' as const, text })) : []),
   ];
   const headed = headline(session, tracks, torrent);
@@ -149,6 +150,14 @@ function runFindings(runs: readonly RunRecord[]): Finding[] {
     const text = `The run of ${rendition} makes ${speed.toFixed(2)} s of it in a second, which is slower than it plays: a lower quality would keep up.`;
     return [{ level: 'warning', text }];
   });
+}
+
+/** The latest segment that could not be had; of what is re-encoded, the runs tell. */
+function segmentFindings(presentation: Presentation | undefined): Finding[] {
+  const { runs = [], troubles } = presentation?.journal ?? {};
+  const failed = troubles?.list.findLast(({ what }) => what.startsWith('segment '));
+  if (failed === undefined || runs.some(({ error }) => error?.detail === failed.detail)) return [];
+  return [{ level: 'warning', text: `There was no ${failed.what} to be had: ${failed.detail}` }];
 }
 
 /** No sentence twice. */

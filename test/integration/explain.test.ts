@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, copyFileSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -153,6 +153,18 @@ describe('explain tells the truth', { timeout: 180_000 }, () => {
     assert.equal(failed.errors[0]?.code, 'source-unreachable');
     assert.deepEqual([failed.startup.steps.at(-1)?.step, failed.startup.isOver], ['source', false]);
     assert.match(failed.startup.text, /^It failed .* in the step "source"/);
+  });
+
+  test('of a file that was cut off after it was opened', async () => {
+    const file = join(root, 'cut.mkv');
+    copyFileSync(await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 20 }), file);
+    const id = await server.create({ source: file });
+    await server.text(`/sessions/${id}/original/playlist.m3u8`);
+    truncateSync(file, 20_000);
+    assert.equal((await server.get(`/sessions/${id}/original/2.m4s`)).status, 502);
+    const told = await explain(server, id);
+    assert.match(texts(told), /segment 2 of original.*ends at byte/);
+    assert.equal(told.cache.text, 'No segment was made yet.');
   });
 
   test('of a torrent that nobody has', async () => {
