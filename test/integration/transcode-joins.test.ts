@@ -62,6 +62,9 @@ const SOUNDS: Record<string, () => Promise<string>> = {
     sound(['-c:a', 'libmp3lame', '-b:a', '256k'], 'stereo', STEREO, { container: 'flv', rate: 44_100 }),
   'AAC in FLV': () => sound(['-c:a', 'aac', '-b:a', '256k'], 'stereo', STEREO, { container: 'flv', rate: 44_100 }),
   'AAC in FLV at 48 kHz': () => sound(['-c:a', 'aac', '-b:a', '256k'], 'stereo', STEREO, { container: 'flv' }),
+  // One frame in each packet, whatever its size, and times in milliseconds.
+  'PCM in FLV': () => sound(['-c:a', 'pcm_s16le'], 'stereo', STEREO, { container: 'flv', rate: 44_100 }),
+  'Nellymoser in FLV': () => sound(['-c:a', 'nellymoser'], 'mono', [220], { container: 'flv', rate: 22_050 }),
   WMA: () => sound(['-c:a', 'wmav2', '-b:a', '256k'], 'stereo', STEREO, { container: 'wmv', rate: 44_100 }),
   'WMA at 48 kHz': () => sound(['-c:a', 'wmav2', '-b:a', '256k'], 'stereo', STEREO, { container: 'wmv' }),
   'E-AC-3 5.1': () => sound(['-c:a', 'eac3', '-b:a', '640k'], '5.1', [220, 261, 330, 55, 392, 440]),
@@ -87,22 +90,28 @@ describe('nothing is heard where runs join', () => {
   });
   after(() => Promise.all([shuffled, ordered].map((server) => server[Symbol.asyncDispose]())));
 
+  /** The sound made by a run for each segment, and by one run. */
+  async function bothWays(source: string): Promise<{ whole: Float32Array; pcm: Float32Array; joins: number[] }> {
+    const path = async (server: TestServer) => `/sessions/${await server.create({ source })}/audio-0-aac`;
+    // Backwards: a run begins at every segment, since none reaches back.
+    const backwards = await path(shuffled);
+    const count = (await fetchRendition(ordered, `${await path(ordered)}/playlist.m3u8`)).segments.length;
+    assert.ok(count >= 5);
+    for (let n = count - 1; n >= 0; n--) await shuffled.bytes(`${backwards}/${n}.m4s`);
+    const joined = await fetchRendition(shuffled, `${backwards}/playlist.m3u8`);
+    const whole = await first(joined.init, await uninterrupted(ordered, await path(ordered), joined));
+    const pcm = await first(joined.init, joined.segments);
+    assert.equal(pcm.length, whole.length);
+    const joins = joined.segments
+      .slice(1)
+      .map((segment) => Math.round(segmentDurations(joined.init, segment).baseTime * 48_000));
+    return { whole, pcm, joins };
+  }
+
   for (const [name, make] of Object.entries(SOUNDS)) {
     test(name, async () => {
       const source = await make();
-      const path = async (server: TestServer) => `/sessions/${await server.create({ source })}/audio-0-aac`;
-      // Backwards: a run begins at every segment, since none reaches back.
-      const backwards = await path(shuffled);
-      const count = (await fetchRendition(ordered, `${await path(ordered)}/playlist.m3u8`)).segments.length;
-      assert.ok(count >= 5);
-      for (let n = count - 1; n >= 0; n--) await shuffled.bytes(`${backwards}/${n}.m4s`);
-      const joined = await fetchRendition(shuffled, `${backwards}/playlist.m3u8`);
-      const whole = await first(joined.init, await uninterrupted(ordered, await path(ordered), joined));
-      const pcm = await first(joined.init, joined.segments);
-      assert.equal(pcm.length, whole.length);
-      const joins = joined.segments
-        .slice(1)
-        .map((segment) => Math.round(segmentDurations(joined.init, segment).baseTime * 48_000));
+      const { whole, pcm, joins } = await bothWays(source);
       const found = difference(whole, pcm, joins);
       assert.ok(found.worstJoin > HEARD, `${found.worstJoin} dB at a join, ${found.overall} dB overall`);
       // A downmix has no channel to compare with.
@@ -116,6 +125,14 @@ describe('nothing is heard where runs join', () => {
       assert.ok(faulty.worstJoin < HEARD - 12, `${faulty.worstJoin} dB`);
     });
   }
+
+  test('packets are missing', async () => {
+    const lost = "noise=drop='eq(n,101)+between(n,159,161)+between(n,225,234)'";
+    const codec = ['-c:a', 'ac3', '-b:a', '384k', '-bsf:a', lost];
+    const { whole, pcm, joins } = await bothWays(await sound(codec, 'stereo', STEREO));
+    const found = difference(whole, pcm, joins);
+    assert.ok(found.worstJoin > HEARD, `${found.worstJoin} dB at a join, ${found.overall} dB overall`);
+  });
 });
 
 /** Decibels, with the file's sound moved by up to `most` samples to where it fits best. */
