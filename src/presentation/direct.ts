@@ -46,7 +46,10 @@ const OVERTIME = 0.5;
 /** Containers with times in milliseconds. */
 const MILLISECONDS: ReadonlySet<string> = new Set(['flv', 'asf']);
 /** Codecs of which each packet gives one frame: all frames have times then. */
-const ONE_FRAME: ReadonlySet<string> = new Set(['aac', 'mp3', 'mp2', 'wmav1', 'wmav2', 'ac3']);
+const ONE_FRAME: ReadonlySet<string> = new Set([
+  ...['aac', 'mp3', 'mp2', 'wmav1', 'wmav2', 'ac3', 'nellymoser', 'speex', 'adpcm_ms', 'adpcm_ima_wav'],
+  ...['pcm_u8', 'pcm_s16le', 'pcm_s16be', 'pcm_alaw', 'pcm_mulaw'],
+]);
 
 /** FFmpeg's input for one track. @param span what is wanted, seconds, presentation. */
 export function directInput(
