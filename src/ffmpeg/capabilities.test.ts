@@ -20,11 +20,13 @@ interface Answers {
 
 const VIDEO_FILTERS = [
   'alimiter',
+  'apad',
   'asetpts',
   'atrim',
   'ebur128',
   'ametadata',
   'volume',
+  'settb',
   'setsar',
   'setparams',
   'select',
@@ -145,6 +147,18 @@ describe('detectCapabilities', () => {
       `${path} lacks what transcoding video needs: the encoder libx264, the demuxer mp4, the demuxer matroska.`,
       NO_PROBE,
     ]);
+  });
+
+  it('says that a filter is lacking which only some sources need', async () => {
+    for (const [name, kind] of [
+      ['settb', 'video'],
+      ['apad', 'audio'],
+    ] as const) {
+      const path = fake({ filters: GOOD.filters.replace(new RegExp(`.* ${name} .*\n`), '') });
+      const found = await detect(path);
+      assert.deepEqual([found.canTranscodeVideo, found.canTranscodeAudio], [kind !== 'video', kind !== 'audio']);
+      assert.deepEqual(found.missing, [`${path} lacks what transcoding ${kind} needs: the filter ${name}.`, NO_PROBE]);
+    }
   });
 
   it('says in one line what burning in lacks', async () => {

@@ -49,11 +49,11 @@ const LEVELLING = ['ebur128', 'ametadata', 'volume'];
 const NEEDED: Readonly<Record<'video' | 'audio', Partial<Readonly<Record<List, readonly string[]>>>>> = {
   video: {
     encoders: ['libx264'],
-    filters: ['scale', 'trim', 'format', 'setsar', 'setparams', 'select', 'transpose', 'hflip', 'vflip'],
+    filters: ['scale', 'settb', 'trim', 'format', 'setsar', 'setparams', 'select', 'transpose', 'hflip', 'vflip'],
     muxers: ['mp4'],
     demuxers: ['mp4', 'matroska'],
   },
-  audio: { encoders: ['aac'], filters: ['aresample', 'alimiter', 'asetpts', 'atrim'], muxers: ['adts'] },
+  audio: { encoders: ['aac'], filters: ['aresample', 'alimiter', 'apad', 'asetpts', 'atrim'], muxers: ['adts'] },
 };
 
 /** `subtitles` is there only where FFmpeg was built with libass. */
