@@ -66,7 +66,7 @@ export class RunPool {
     this.#makeRoom();
   }
 
-  /** Told by a run that has made all that is wanted: its place may be needed. */
+  /** Told by a run that has made all that is wanted, or has had its turn: its place may be needed. */
   idle(): void {
     if (this.#queued.size > 0) this.#makeRoom();
   }

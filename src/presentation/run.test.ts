@@ -201,3 +201,18 @@ test('a needed run is not ended for another: that one begins when it has made wh
   assert.deepEqual([...(await later)], [50]);
   await second.run.stop(new AppError('server-closing', 'end of test'));
 });
+
+test('who asks for one segment after the other does not keep the place for ever', async () => {
+  const pool = new RunPool(1);
+  const first = start(pool, 0);
+  const greedy = (async () => {
+    for (let n = 0; first.run.covers(n); n++) await first.run.wait(n, never);
+  })();
+  await tick();
+  const second = start(pool, 50);
+  assert.deepEqual([...(await second.run.wait(50, never))], [50]);
+  assert.equal((await first.ended)?.code, 'server-busy');
+  assert.ok(first.delivered.length < 20, `${first.delivered}`);
+  await greedy;
+  await second.run.stop(new AppError('server-closing', 'end of test'));
+});

@@ -34,6 +34,8 @@ export class Run {
   >();
   #next: number;
   #wanted: number;
+  /** Segments made since other runs wait for a place. */
+  #turn = 0;
   #more: (() => void) | undefined;
   /** Nobody has asked for anything for too long. */
   #unwanted = false;
@@ -162,11 +164,18 @@ export class Run {
       this.#waiting.get(n)?.settle.resolve(bytes);
       this.#waiting.delete(n);
       this.#ease();
+      this.#giveWay();
       if (!this.#goesOn && !(await this.#demand())) {
         this.#unwanted = true;
         return;
       }
     }
+  }
+
+  /** A viewer who asks for one segment after the other would else keep a place for the whole film. */
+  #giveWay(): void {
+    this.#turn = this.#pool.queued > 0 ? this.#turn + 1 : 0;
+    if (this.#turn > LOOK_AHEAD && !this.needed) this.#pool.idle();
   }
 
   /** Waits until the next segment is to be made; false when it was not for long enough. */
