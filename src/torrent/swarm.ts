@@ -18,12 +18,12 @@ import { invalidTorrent, linkReports, noFile, noMetadata } from './failures.ts';
 import { chooseFile } from './file-choice.ts';
 import { type Metainfo, MetainfoError, parseInfo, type TorrentFile } from './metainfo.ts';
 import { allPieces, hasBit, PieceMap } from './piece-map.ts';
-import type { ByteRange, Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
-import { withoutChunks } from './ranges.ts';
+import type { Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
 import { type SwarmStatus, swarmStatus } from './status.ts';
 import { Timeline } from './timeline.ts';
 import { type SourceHost, TorrentSource } from './torrent-source.ts';
 import type { Tracker } from './tracker-url.ts';
+import { Wants } from './wants.ts';
 import { WebSeeds } from './webseed/web-seeds.ts';
 
 type EngineEvent = Parameters<EngineHandlers['event']>[0];
@@ -80,8 +80,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
   selected: number | undefined;
   readonly #seed: TorrentSeed;
   readonly #options: SwarmOptions;
-  readonly #sources = new Set<TorrentSource>();
   readonly #life = new AbortController();
+  readonly #wants: Wants;
   readonly #webSeeds: WebSeeds;
   #metadataTimer: NodeJS.Timeout | undefined;
   #engine: Engine | undefined;
@@ -95,9 +95,6 @@ export class Swarm implements SourceHost, AsyncDisposable {
   #stats: TorrentStats | undefined;
   #capacity = 0;
   #demandDue = false;
-  /** Chunks that are being deleted. */
-  readonly #forgetting = new Set<number>();
-  #positions: readonly number[] = [];
   #starting: Promise<void>;
   #disposal: Promise<void> | undefined;
 
@@ -107,11 +104,15 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#options = options;
     this.timeline = new Timeline((fields, message) => options.note({ infoHash: this.infoHash, ...fields }, message));
     this.#arrival.promise.catch(() => {});
+    this.#wants = new Wants(
+      () => this.#content,
+      () => this.#keep && options.mayFillUp(),
+    );
     this.#webSeeds = new WebSeeds({
       infoHash: seed.infoHash,
       guard: options.guard,
       attach: (port, remote) => this.addStream(port, remote, true),
-      isWanted: () => this.#lacks(),
+      isWanted: () => this.#wants.lacks(),
     });
     this.#webSeeds.add(seed.webSeeds);
     this.#starting = this.#start();
@@ -142,7 +143,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   get sources(): ReadonlySet<TorrentSource> {
-    return this.#sources;
+    return this.#wants.sources;
   }
 
   /** The name from the metadata, else what the link calls it, else the infohash. */
@@ -197,7 +198,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   async open(opening: FileOpening, signal: AbortSignal): Promise<TorrentSource> {
     await this.whenContent(signal);
     const source = new TorrentSource(this.chosenFile(opening.fileIdx), opening.wantsIndex, this, opening.release);
-    this.#sources.add(source);
+    this.#wants.sources.add(source);
     this.changed();
     return source;
   }
@@ -212,7 +213,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
       stats: this.#stats,
       failure: this.#failure ?? this.#noContent,
       tried: [...this.#tried(), ...this.#webSeeds.reports],
-      sources: [...this.#sources],
+      sources: [...this.#wants.sources],
       capacity: this.#capacity,
     });
   }
@@ -248,7 +249,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
     const before = this.#stats?.peers ?? 0;
     this.#stats = stats;
     if (stats.peers > 0) this.timeline.mark('peer');
-    if (this.#isBusy()) this.#capacity = this.#capacity * 0.7 + stats.downloadBytesPerSecond * 0.3;
+    if (this.#wants.isBusy()) this.#capacity = this.#capacity * 0.7 + stats.downloadBytesPerSecond * 0.3;
     if (before > 0 && stats.peers === 0) this.#options.discovery.hurry(this.infoHash);
   }
 
@@ -282,33 +283,17 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   closed(source: TorrentSource): void {
-    this.#sources.delete(source);
+    this.#wants.sources.delete(source);
     this.changed();
   }
 
   /** Where it is read, or was last; bytes of torrent space. */
   get positions(): readonly number[] {
-    const now = [...this.#sources].flatMap((source) => source.positions);
-    if (now.length > 0) this.#positions = now;
-    return this.#positions;
+    return this.#wants.positions;
   }
 
   demand(): Demand {
-    const sources = [...this.#sources];
-    const rest =
-      this.#keep && this.#options.mayFillUp()
-        ? sources.map(({ file }) => ({ start: file.offset, end: file.offset + file.length }))
-        : [];
-    // Nothing of a chunk that is being deleted may be written meanwhile.
-    const free = (ranges: readonly ByteRange[]): ByteRange[] =>
-      withoutChunks(ranges, this.#forgetting, this.#content?.chunkLength ?? 0);
-    return {
-      readers: sources
-        .flatMap((source) => source.demands())
-        .map(({ reader, waiting, ahead }) => ({ reader, waiting: free(waiting), ahead: free(ahead) })),
-      index: free(sources.flatMap((source) => source.index)),
-      rest: free(rest),
-    };
+    return this.#wants.demand();
   }
 
   /** Gives the disk space of chunks back. */
@@ -317,8 +302,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
     if (content === undefined || this.#engine === undefined || this.#life.signal.aborted) return;
     const { pieces, files, chunkLength } = content;
     const engine = this.#engine;
+    this.#wants.forgets(chunks);
     for (const chunk of chunks) {
-      this.#forgetting.add(chunk);
       const { first, end } = pieces.piecesOf({
         start: chunk * chunkLength,
         end: Math.min((chunk + 1) * chunkLength, pieces.totalLength),
@@ -331,7 +316,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
       engine.demand(this.infoHash, this.demand());
       await engine.forget(this.infoHash, chunks);
     } finally {
-      for (const chunk of chunks) this.#forgetting.delete(chunk);
+      this.#wants.remembered(chunks);
       this.changed();
     }
   }
@@ -419,7 +404,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.timeline.mark('piece');
     const { pieces, chunkLength } = content;
     const isGoing = (piece: number): boolean =>
-      this.#forgetting.has(Math.floor((piece * pieces.pieceLength) / chunkLength));
+      this.#wants.isForgetting(Math.floor((piece * pieces.pieceLength) / chunkLength));
     if (pieces.add(verified.filter((piece) => !isGoing(piece))).length > 0) this.#options.grown();
   }
 
@@ -453,22 +438,6 @@ export class Swarm implements SourceHost, AsyncDisposable {
     if (this.#content === undefined) return undefined;
     const { files } = this.#content.metainfo;
     return fileIdx === undefined ? chooseFile(files) : files[fileIdx];
-  }
-
-  /** Whether something is wanted that is not at hand: only then does the speed tell what the swarm can give. */
-  #isBusy(): boolean {
-    return this.#isMissing(this.demand().readers.flatMap(({ waiting, ahead }) => [...waiting, ...ahead]));
-  }
-
-  /** Whether anything at all is wanted that is not at hand. */
-  #lacks(): boolean {
-    const { readers, index, rest } = this.demand();
-    return this.#isMissing([...readers.flatMap(({ waiting, ahead }) => [...waiting, ...ahead]), ...index, ...rest]);
-  }
-
-  #isMissing(ranges: readonly ByteRange[]): boolean {
-    const content = this.#content;
-    return content !== undefined && ranges.some((range) => !content.pieces.isComplete(range));
   }
 
   #progress(): { uploaded: number; downloaded: number; left: number } {
