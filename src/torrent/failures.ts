@@ -14,6 +14,7 @@ export function invalidTorrent(error: MetainfoError): AppError {
 export function noFile(name: string, files: readonly TorrentFile[], fileIdx: number | undefined): AppError {
   const why = (): string => {
     if (fileIdx === undefined) return `None of the ${files.length} files of ${name} is a video or audio file.`;
+    if (files[fileIdx]?.isPadding) return `File ${fileIdx} of ${name} is padding between other files.`;
     if (files[fileIdx]) return `File ${fileIdx} of ${name} is empty.`;
     return `The torrent ${name} has no file ${fileIdx}: it has ${files.length}, counted from 0.`;
   };

@@ -83,6 +83,7 @@ test('a field that is wrong is named', () => {
   });
   const cases: [string, Record<string, Encodable>][] = [
     ['info.piece length', { ...good, 'piece length': 0 }],
+    ['info.piece length', { ...good, 'piece length': 1, pieces: hashes(PIECE + 1) }],
     ['info.piece length', { ...good, 'piece length': -PIECE }],
     ['info.piece length', { ...good, 'piece length': 'x' }],
     ['info.piece length', { ...good, 'piece length': 2 ** 40 }],

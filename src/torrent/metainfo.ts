@@ -61,6 +61,8 @@ const HASH_BYTES = 20;
 const MOST_FILES = 100_000;
 const MOST_PATH_PARTS = 64;
 const MOST_NAME_BYTES = 4_096;
+/** No program makes smaller ones: a piece has its price. */
+const SMALLEST_PIECE = 1024;
 /** The largest in use are 64 MiB; a piece must fit into memory. */
 const LARGEST_PIECE = 256 * 1024 * 1024;
 const MOST_TRACKERS = 100;
@@ -109,6 +111,7 @@ export function parseInfo(bytes: Uint8Array): Metainfo {
     );
   }
   const pieceLength = wholeNumber(info.get('piece length'), 'info.piece length', 1);
+  if (pieceLength < SMALLEST_PIECE) throw wrong('info.piece length', `is less than ${SMALLEST_PIECE} bytes`);
   if (pieceLength > LARGEST_PIECE) throw wrong('info.piece length', `is more than ${LARGEST_PIECE} bytes`);
   if (!(pieces instanceof Uint8Array)) throw wrong('info.pieces', 'is not a string');
   if (pieces.length === 0 || pieces.length % HASH_BYTES !== 0) {

@@ -50,6 +50,24 @@ test('what is kept is taken up again: unchanged chunks at once, changed ones aft
   assert.ok(seed.requests.every(([piece]) => piece === 32));
 });
 
+test('what a run that was killed had not noted yet is found by hashing', async () => {
+  const torrent = torrentOf(40 * MB, MB);
+  await using folder = await testFolder();
+  {
+    await using seed = await WirePeer.start(torrent);
+    await using engine = await TestEngine.start();
+    await engine.add(torrent, folder.path, [seed.address], { keep: true });
+    engine.demand({ readers: [{ reader: 1, waiting: [{ start: 0, end: 3 * MB }], ahead: [] }] });
+    await engine.whenHad({ start: 0, end: 3 * MB });
+  }
+  await writeFile(chunkFile(folder.path, 0), torrent.content.subarray(0, 16 * MB));
+  await writeFile(chunkFile(folder.path, 1), torrent.content.subarray(16 * MB, 20 * MB + 5));
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [], { keep: true });
+  await engine.whenHad({ start: 0, end: 20 * MB });
+  assert.equal(engine.have.size, 20);
+});
+
 test('what is not kept begins anew, and leaves nothing', async () => {
   const torrent = torrentOf(2 * MB, 256 * KB);
   await using folder = await testFolder();

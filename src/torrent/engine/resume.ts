@@ -1,6 +1,7 @@
 /**
  * What of a torrent outlives a run (`keep`): `metadata`, the info dictionary, and `resume`, the bit field with size and time of each
- * chunk file at the moment of writing. A chunk that has not changed since is believed; every other one is hashed again.
+ * chunk file at the moment of writing. A chunk that has not changed since is believed; every other one is hashed again, all of it: a run
+ * that was killed has written more than it has noted.
  */
 import { open, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +20,7 @@ interface Saved {
 
 export interface Resumed {
   readonly have: BitField;
-  /** Pieces that were had, in chunks that have changed since. */
+  /** Pieces that may be there, in chunks that have changed since. */
   readonly doubtful: readonly number[];
 }
 
@@ -48,20 +49,19 @@ async function replace(path: string, bytes: Uint8Array | string): Promise<void> 
 
 export const nothingHad = (layout: Layout): Resumed => ({ have: new BitField(layout.pieceCount), doubtful: [] });
 
-/** Nothing had, when there is nothing that can be believed. */
 export async function readResume(directory: string, layout: Layout): Promise<Resumed> {
   const have = new BitField(layout.pieceCount);
   const doubtful: number[] = [];
   const saved = await readSaved(directory);
   const before = saved && BitField.from(Buffer.from(saved.have, 'base64'), layout.pieceCount);
-  if (saved === undefined || before === undefined) return { have, doubtful };
   for (let chunk = 0; chunk * layout.piecesPerChunk < layout.pieceCount; chunk += 1) {
-    const believed = await unchanged(directory, chunk, saved.chunks[chunk]);
+    const now = await shapeOf(directory, chunk);
+    if (now === undefined) continue;
+    const believed = before !== undefined && isUnchanged(now, saved?.chunks[chunk]);
     const end = Math.min(layout.pieceCount, (chunk + 1) * layout.piecesPerChunk);
     for (let piece = chunk * layout.piecesPerChunk; piece < end; piece += 1) {
-      if (!before.has(piece)) continue;
-      if (believed) have.set(piece);
-      else doubtful.push(piece);
+      if (!believed) doubtful.push(piece);
+      else if (before.has(piece)) have.set(piece);
     }
   }
   return { have, doubtful };
@@ -84,10 +84,8 @@ function isSaved(value: unknown): value is Saved {
   );
 }
 
-async function unchanged(directory: string, chunk: number, saved: unknown): Promise<boolean> {
-  if (!Array.isArray(saved)) return false;
-  const now = await shapeOf(directory, chunk);
-  return now !== undefined && now[0] === saved[0] && now[1] === saved[1];
+function isUnchanged(now: readonly [number, number], saved: unknown): boolean {
+  return Array.isArray(saved) && now[0] === saved[0] && now[1] === saved[1];
 }
 
 async function shapeOf(directory: string, chunk: number): Promise<[number, number] | undefined> {

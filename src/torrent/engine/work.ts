@@ -42,6 +42,8 @@ export class Work {
   #persistAt = 0;
   #persisting: Promise<void> = Promise.resolve();
   readonly #rehashing: Promise<void>;
+  /** Still to be hashed: what is forgotten meanwhile is not taken up. */
+  readonly #doubtful: Set<number>;
   /** Told, and not over yet: over is it when something could be written again. */
   #fault: TorrentFault | undefined;
   #retryAt = 0;
@@ -88,19 +90,20 @@ export class Work {
     const { infoHash } = torrent;
     const bits = Uint8Array.from(have.bytes);
     owner.tell({ type: 'metadata', infoHash, info, pieceLength, totalLength, chunkLength, have: bits });
-    this.#rehashing = this.#rehash(doubtful);
+    this.#doubtful = new Set(doubtful);
+    this.#rehashing = this.#rehash();
   }
 
   get private(): boolean {
     return this.layout.private;
   }
 
-  /** Hashes what was had and lies in changed files, one piece after the other. */
-  async #rehash(doubtful: readonly number[]): Promise<void> {
-    for (const piece of doubtful) {
+  /** Hashes what lies in changed files, one piece after the other. */
+  async #rehash(): Promise<void> {
+    for (const piece of this.#doubtful) {
       if (this.#closed) return;
       if (this.have.has(piece) || !(await hashMatches(this.#torrent.directory, this.layout, piece))) continue;
-      if (this.#closed || !this.download.found(piece)) continue;
+      if (this.#closed || !this.#doubtful.has(piece) || !this.download.found(piece)) continue;
       this.#gained(piece);
     }
   }
@@ -150,8 +153,10 @@ export class Work {
     );
     for (const chunk of valid) {
       const end = Math.min(pieceCount, (chunk + 1) * piecesPerChunk);
-      for (let piece = chunk * piecesPerChunk; piece < end; piece += 1)
+      for (let piece = chunk * piecesPerChunk; piece < end; piece += 1) {
+        this.#doubtful.delete(piece);
         if (this.download.forget(piece)) lost.push(piece);
+      }
     }
     this.#changed = true;
     const gone = new Set(lost);

@@ -6,10 +6,10 @@ import { webSeedOf } from '../web-seed-url.ts';
 import { fileUrl } from './file-url.ts';
 
 const content = Buffer.alloc(10);
-const one = parseTorrent(makeTorrent({ name: 'a film.mkv', pieceLength: 16, files: [{ content }] }).bytes).metainfo;
+const one = parseTorrent(makeTorrent({ name: 'a film.mkv', pieceLength: 1024, files: [{ content }] }).bytes).metainfo;
 const paths = [['x.mkv'], ['sub', '50% & más?.mkv']];
 const several = parseTorrent(
-  makeTorrent({ name: 'Films', pieceLength: 16, files: paths.map((path) => ({ path, content })) }).bytes,
+  makeTorrent({ name: 'Films', pieceLength: 1024, files: paths.map((path) => ({ path, content })) }).bytes,
 ).metainfo;
 
 test('one file lies at the URL itself, or in the folder that it names', () => {
@@ -32,11 +32,11 @@ test('what is named in torrent files and links', () => {
     assert.equal(webSeedOf(bad), undefined, bad);
   const files = [{ content }];
   const webSeeds = ['http://a/', 'ftp://b/', 'http://a/', 'https://c/f'];
-  const torrent = parseTorrent(makeTorrent({ name: 'f', pieceLength: 16, files, webSeeds }).bytes);
+  const torrent = parseTorrent(makeTorrent({ name: 'f', pieceLength: 1024, files, webSeeds }).bytes);
   assert.deepEqual(torrent.webSeeds, ['http://a/', 'https://c/f']);
   const many = Array.from({ length: 50 }, (_, n) => `http://h/${n}`);
   assert.equal(
-    parseTorrent(makeTorrent({ name: 'f', pieceLength: 16, files, webSeeds: many }).bytes).webSeeds.length,
+    parseTorrent(makeTorrent({ name: 'f', pieceLength: 1024, files, webSeeds: many }).bytes).webSeeds.length,
     20,
   );
 });
