@@ -85,6 +85,8 @@ export class TorrentService implements AsyncDisposable {
   #prepared: Promise<void> | undefined;
   readonly #restarts: number[] = [];
   #diskBytes: number;
+  /** The disk was full before `#diskBytes` were reached: others use it, too. */
+  #wasFull = false;
   #engine: Engine | undefined;
   #listening = Promise.withResolvers<void>();
   #shrinking: Promise<void> | undefined;
@@ -185,6 +187,7 @@ export class TorrentService implements AsyncDisposable {
       mostAhead: () => this.#mostAhead(),
       mayFillUp: () => this.#mayFillUp(),
       grown: () => this.#checkDisk(),
+      makesRoom: () => this.#makesRoom(swarm),
       note: (fields, message) => this.#options.log.debug(fields, message),
       closed: () => {
         if (this.#swarms.get(infoHash) === swarm) this.#swarms.delete(infoHash);
@@ -286,13 +289,28 @@ export class TorrentService implements AsyncDisposable {
 
   /** Whether all files that are being played may lie on the disk whole: else filling up one would push out another for ever. */
   #mayFillUp(): boolean {
+    if (this.#wasFull) return false;
     const files = new Set(this.list().flatMap(({ sources }) => [...sources].map(({ file }) => file)));
     return [...files].reduce((sum, { length }) => sum + length, 0) <= this.#diskBytes;
   }
 
   #checkDisk(): void {
     if (this.#held() + this.#kept.bytes <= this.#diskBytes) return;
-    this.#shrinking ??= this.#shrink()
+    this.#shrinking ??= this.#given(this.#shrink());
+  }
+
+  /** Of a full disk, what is not wanted now is given back. @returns whether there is any. */
+  #makesRoom(swarm: Swarm): boolean {
+    this.#wasFull = true;
+    const chosen = chunksToForget(this.#holdings(), SLACK);
+    if (this.#shrinking === undefined && chosen.size === 0 && this.#kept.bytes === 0) return false;
+    this.#shrinking ??= this.#given(this.#giveUp(chosen, Math.max(0, this.#kept.bytes - SLACK)));
+    void this.#shrinking.then(() => swarm.forget([])).catch(() => {}); // the engine is gone: the next one begins anew
+    return true;
+  }
+
+  #given(work: Promise<void>): Promise<void> {
+    return work
       .catch((error: unknown) => this.#options.log.warn({ err: error }, 'torrent data could not be given up'))
       .finally(() => {
         this.#shrinking = undefined;
@@ -304,7 +322,13 @@ export class TorrentService implements AsyncDisposable {
     await this.#kept.shrinkTo(this.#diskBytes - held);
     if (held <= this.#diskBytes) return;
     const excess = held - this.#diskBytes + Math.min(SLACK, this.#diskBytes / 10);
-    for (const [swarm, chunks] of chunksToForget(this.#holdings(), excess)) await swarm.forget(chunks);
+    await this.#giveUp(chunksToForget(this.#holdings(), excess), this.#kept.bytes);
+  }
+
+  /** @param kept bytes that torrents which nobody uses may have. */
+  async #giveUp(chunks: ReadonlyMap<Swarm, readonly number[]>, kept: number): Promise<void> {
+    await this.#kept.shrinkTo(kept);
+    for (const [swarm, some] of chunks) await swarm.forget(some);
   }
 
   async #close(): Promise<void> {

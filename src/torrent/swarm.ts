@@ -58,6 +58,8 @@ export interface SwarmOptions {
   readonly mayFillUp: () => boolean;
   /** Pieces have come: the disk may be too full. */
   readonly grown: () => void;
+  /** The disk refuses more. @returns whether room is being made: `forget` follows, of nothing at least. */
+  readonly makesRoom: () => boolean;
   /** Nothing is left of it. */
   readonly closed: () => void;
   /** For the debug log. */
@@ -296,7 +298,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
     return this.#wants.demand();
   }
 
-  /** Gives the disk space of chunks back. */
+  /** Gives the disk space of chunks back; what a full disk refused is tried again. */
   async forget(chunks: readonly number[]): Promise<void> {
     const content = this.#content;
     if (content === undefined || this.#engine === undefined || this.#life.signal.aborted) return;
@@ -413,6 +415,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
       this.#unusable(new AppError('torrent-invalid', message));
       return;
     }
+    if (fault === 'disk-full' && this.#options.makesRoom()) return;
     this.#failure = new AppError(fault === 'disk-full' ? 'torrent-disk-full' : 'torrent-failed', message);
     this.#content?.pieces.fail(this.#failure);
   }

@@ -1,7 +1,8 @@
 /** What the torrent engine leaves on the disk, and what it leaves behind in the process. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readlink, rm, utimes, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, readlink, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { chunkFile } from '../../src/torrent/engine/chunks.ts';
@@ -66,6 +67,22 @@ test('what a run that was killed had not noted yet is found by hashing', async (
   await engine.add(torrent, folder.path, [], { keep: true });
   await engine.whenHad({ start: 0, end: 20 * MB });
   assert.equal(engine.have.size, 20);
+});
+
+test('space that is given back ends that the disk is full', { skip: !existsSync('/dev/full') }, async () => {
+  const torrent = torrentOf(40 * MB, MB);
+  await using folder = await testFolder();
+  await using seed = await WirePeer.start(torrent);
+  await using engine = await TestEngine.start();
+  await symlink('/dev/full', chunkFile(folder.path, 2));
+  await engine.add(torrent, folder.path, [seed.address]);
+  engine.demand(EVERYTHING);
+  await engine.until(() => engine.events.some((event) => event.type === 'fault' && event.fault === 'disk-full'));
+  engine.demand({});
+  await engine.engine.forget(torrent.infoHash, [2]);
+  assert.equal(engine.events.filter(({ type }) => type === 'recovered').length, 1);
+  engine.demand(EVERYTHING);
+  await engine.whenComplete();
 });
 
 test('what is not kept begins anew, and leaves nothing', async () => {

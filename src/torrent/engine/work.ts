@@ -144,7 +144,7 @@ export class Work {
     this.#owner.tell({ type: 'fault', infoHash: this.#torrent.infoHash, fault: this.#fault, message });
   }
 
-  /** Gives the space of these chunks back. */
+  /** Gives the space of these chunks back, and tries again what a full disk refused. */
   async forget(chunks: readonly number[]): Promise<void> {
     const { piecesPerChunk, pieceCount } = this.layout;
     const lost: number[] = [];
@@ -163,6 +163,8 @@ export class Work {
     this.#verified = this.#verified.filter((piece) => !gone.has(piece));
     this.#owner.gaveUp(lost);
     for (const chunk of valid) await this.#store.forget(chunk);
+    // There may be room again; if there is not, that is told anew.
+    this.#recover();
     this.download.resume();
   }
 
