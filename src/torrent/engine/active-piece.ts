@@ -33,6 +33,8 @@ export class ActivePiece<P extends { readonly known: KnownPeer }> {
   /** No free block is before this one. */
   #next = 0;
   #here = 0;
+  /** Blocks that are here from nobody. */
+  #padding = 0;
   readonly #state: Uint8Array;
   readonly #asker: (P | undefined)[];
   readonly #second = new Map<number, P>();
@@ -77,9 +79,9 @@ export class ActivePiece<P extends { readonly known: KnownPeer }> {
     return this.#hashedParts === this.#parts.length && this.#writtenParts === this.#parts.length;
   }
 
-  /** Nobody has been asked for any of it. */
+  /** Nobody is asked for any of it, and nobody has sent any of it. */
   get untouched(): boolean {
-    return this.free === this.blocks;
+    return this.free + this.#padding === this.blocks;
   }
 
   /** To be called once, when all parts are hashed. */
@@ -192,6 +194,7 @@ export class ActivePiece<P extends { readonly known: KnownPeer }> {
     this.#second.delete(block);
     this.by[block] = from;
     this.#here += 1;
+    if (from === undefined) this.#padding += 1;
     this.movedAt = clock.now;
     const index = Math.floor((block * BLOCK) / this.#slab);
     const part = this.#parts[index]!;

@@ -76,6 +76,7 @@ export class Download {
       activated: (piece) => this.#activated(piece),
       reclaim: () => this.#reclaim(),
       isOffered: (piece) => this.#isOffered(piece),
+      isOfferedByUseful: (piece) => this.#isOfferedByUseful(piece),
     });
   }
 
@@ -137,6 +138,12 @@ export class Download {
   #isOffered(piece: number): boolean {
     for (const peer of this.#owner.peers)
       if (!peer.known.isReserve && peer.have !== undefined && peer.offers(piece)) return true;
+    return false;
+  }
+
+  #isOfferedByUseful(piece: number): boolean {
+    for (const peer of this.#owner.peers)
+      if (peer.known.useful && peer.have !== undefined && peer.offers(piece)) return true;
     return false;
   }
 

@@ -30,6 +30,8 @@ interface PickerOwner {
   reclaim(): void;
   /** Whether a peer that is no reserve would answer a request for this piece. */
   isOffered(piece: number): boolean;
+  /** Whether a peer that has sent a verified piece would send this one. */
+  isOfferedByUseful(piece: number): boolean;
 }
 
 export class Picker {
@@ -169,8 +171,8 @@ export class Picker {
         const begun = this.#begin(index, urgent);
         if (this.#short) return second ?? this.#joinAny(rank, peer);
         if (begun === undefined || begun.free === 0) continue;
+        if (!this.#mayJoin(begun, peer)) continue;
         if (alone) begun.owner = peer;
-        if (peer.known.suspected) begun.solo = peer;
         return begun;
       }
       if (piece.free === 0 || !this.#mayJoin(piece, peer) || piece.nextFree(urgent) < 0) continue;
@@ -215,13 +217,16 @@ export class Picker {
     return !peer.known.isReserve || rank === RANK.waiting || !this.#owner.isOffered(index);
   }
 
-  /** Those under suspicion work alone, and what must be made by one peer is. */
+  /**
+   * Those under suspicion work alone, and what must be made by one peer is: by one that has given something, as long as such a one is there. (Silent peers would
+   * hold it for seconds, one after the other.)
+   */
   #mayJoin(piece: PeerPiece, peer: Peer): boolean {
     if (piece.solo === peer) return true;
-    if (piece.solo !== undefined) return false;
-    if (!piece.needsSolo && !peer.known.suspected) return true;
-    if (!piece.untouched) return false;
-    piece.solo = peer;
+    // Of what nobody has been asked for, nobody is in charge yet.
+    if (!piece.untouched) return piece.solo === undefined && !piece.needsSolo && !peer.known.suspected;
+    if (piece.needsSolo && !peer.known.useful && this.#owner.isOfferedByUseful(piece.index)) return false;
+    piece.solo = piece.needsSolo || peer.known.suspected ? peer : undefined;
     return true;
   }
 
@@ -233,7 +238,7 @@ export class Picker {
       for (let rank = first; rank <= last && asked < most; rank += 1)
         for (const piece of this.making) {
           if (this.lanes.rankOf[piece.index] !== rank || piece.complete || asked >= most) continue;
-          if (piece.solo === undefined && !peer.known.suspected && peer.offers(piece.index))
+          if (piece.solo === undefined && !piece.needsSolo && !peer.known.suspected && peer.offers(piece.index))
             asked += this.#takeFrom(piece, peer, rank, ratio, most - asked);
         }
       if (asked > 0) return asked;
