@@ -169,13 +169,25 @@ async function write(
       await writer.pictures(packets);
     }
     const hasPictures = writer.begun;
-    if (!writer.begun) writer.begin(order.start, audio);
+    if (!hasPictures) {
+      assertNoPictures(order);
+      writer.begin(order.start, audio);
+    }
     await writer.sound(order.end);
     const sound = await writer.finish(hasPictures ? video?.describe() : undefined);
     return hasPictures && video ? video.method : (sound ?? 'copied');
   } finally {
     await writer.close();
   }
+}
+
+/** Behind the last picture there may be sound; before it, a clip without pictures is no clip of a film. @throws AppError `bad-request`. */
+function assertNoPictures({ presentation: { info }, start }: ClipOrder): void {
+  const track = info.tracks.find(({ id }) => id === info.videoTrackId);
+  if (track === undefined) return;
+  const last = (track.endTime ?? info.startTime + info.duration) - 1 / (track.video?.frameRate ?? 25);
+  if (start >= last - info.startTime) return;
+  throw new AppError('bad-request', 'body/end: there is no picture between start and end.');
 }
 
 /** In portions of about `CHUNK_SECONDS`. */

@@ -220,6 +220,20 @@ describe('a clip has exactly the pictures that were asked for, and their sound',
       assert.ok(sounds.join().includes(heard.join()), 'its sound is a run of packets of the source');
     });
 
+  test('between two pictures of a film there is no clip', async () => {
+    const id = await server.create({
+      source: await numberedMedia(CASES['H.264 with B-frames and AAC in MP4'] as Case),
+    });
+    for (const [start, end] of [
+      [3.3, 3.31],
+      [1, 1.000_000_1],
+    ]) {
+      const { status, body } = await server.json<{ detail: string }>(`/sessions/${id}/clip`, json({ start, end }));
+      assert.equal(status, 400);
+      assert.match(body.detail, /^body\/end: there is no picture/);
+    }
+  });
+
   test('nothing but clips is left in the directory', () => {
     assert.deepEqual(
       readdirSync(directory).filter((file) => !file.endsWith('.mp4')),
