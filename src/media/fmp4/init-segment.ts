@@ -67,36 +67,40 @@ function trak(out: BoxWriter, track: CopiedTrack): void {
       out.fullBox('mdhd', 0, 0, () =>
         out.u32(0).u32(0).u32(timescaleOf(track)).u32(0).u16(packedLanguage(track.language)).u16(0),
       );
-      const name = video ? 'VideoHandler' : 'SoundHandler';
-      out.fullBox('hdlr', 0, 0, () =>
-        out
-          .u32(0)
-          .ascii(video ? 'vide' : 'soun')
-          .zeros(12)
-          .ascii(name)
-          .u8(0),
-      );
-      out.box('minf', () => {
-        if (video) out.fullBox('vmhd', 0, 1, () => out.zeros(8));
-        else out.fullBox('smhd', 0, 0, () => out.zeros(4));
-        out.box('dinf', () =>
-          out.fullBox('dref', 0, 0, () => {
-            out.u32(1);
-            out.fullBox('url ', 0, 1, () => {});
-          }),
-        );
-        out.box('stbl', () => {
-          out.fullBox('stsd', 0, 0, () => {
-            out.u32(1);
-            sampleEntry(out, track);
-          });
-          out.fullBox('stts', 0, 0, () => out.u32(0));
-          out.fullBox('stsc', 0, 0, () => out.u32(0));
-          out.fullBox('stsz', 0, 0, () => out.u32(0).u32(0));
-          out.fullBox('stco', 0, 0, () => out.u32(0));
+      mediaInformation(out, video !== undefined, () => {
+        out.fullBox('stsd', 0, 0, () => {
+          out.u32(1);
+          sampleEntry(out, track);
         });
+        out.fullBox('stts', 0, 0, () => out.u32(0));
+        out.fullBox('stsc', 0, 0, () => out.u32(0));
+        out.fullBox('stsz', 0, 0, () => out.u32(0).u32(0));
+        out.fullBox('stco', 0, 0, () => out.u32(0));
       });
     });
+  });
+}
+
+/** What follows `mdhd` in `mdia`: `hdlr`, and `minf` with the media in this file itself. @param tables writes the content of `stbl`. */
+export function mediaInformation(out: BoxWriter, isVideo: boolean, tables: () => void): void {
+  out.fullBox('hdlr', 0, 0, () =>
+    out
+      .u32(0)
+      .ascii(isVideo ? 'vide' : 'soun')
+      .zeros(12)
+      .ascii(isVideo ? 'VideoHandler' : 'SoundHandler')
+      .u8(0),
+  );
+  out.box('minf', () => {
+    if (isVideo) out.fullBox('vmhd', 0, 1, () => out.zeros(8));
+    else out.fullBox('smhd', 0, 0, () => out.zeros(4));
+    out.box('dinf', () =>
+      out.fullBox('dref', 0, 0, () => {
+        out.u32(1);
+        out.fullBox('url ', 0, 1, () => {});
+      }),
+    );
+    out.box('stbl', tables);
   });
 }
 

@@ -1,5 +1,12 @@
 import { BoxWriter } from '../fmp4/box-writer.ts';
-import { type CopiedTrack, fixedPoint, matrix, packedLanguage, sampleEntry } from '../fmp4/init-segment.ts';
+import {
+  type CopiedTrack,
+  fixedPoint,
+  matrix,
+  mediaInformation,
+  packedLanguage,
+  sampleEntry,
+} from '../fmp4/init-segment.ts';
 import type { SampleLog, SampleTiming } from './sample-log.ts';
 
 /** Ticks per second of the movie's own clock, in which edit lists and durations are given. */
@@ -67,26 +74,7 @@ function trak(out: BoxWriter, id: number, movie: MovieTrack & { timing: SampleTi
       out.fullBox('mdhd', 0, 0, () =>
         out.u32(0).u32(0).u32(samples.timescale).u32(timing.total).u16(packedLanguage(track.language)).u16(0),
       );
-      const handler = video ? 'VideoHandler' : 'SoundHandler';
-      out.fullBox('hdlr', 0, 0, () => {
-        out
-          .u32(0)
-          .ascii(video ? 'vide' : 'soun')
-          .zeros(12)
-          .ascii(handler)
-          .u8(0);
-      });
-      out.box('minf', () => {
-        if (video) out.fullBox('vmhd', 0, 1, () => out.zeros(8));
-        else out.fullBox('smhd', 0, 0, () => out.zeros(4));
-        out.box('dinf', () =>
-          out.fullBox('dref', 0, 0, () => {
-            out.u32(1);
-            out.fullBox('url ', 0, 1, () => {});
-          }),
-        );
-        out.box('stbl', () => sampleTables(out, movie, dataOffset));
-      });
+      mediaInformation(out, video !== undefined, () => sampleTables(out, movie, dataOffset));
     });
   });
 }
