@@ -75,8 +75,8 @@ export class Download {
     this.picker = new Picker(layout, have, pool, this.availability, {
       activated: (piece) => this.#activated(piece),
       reclaim: () => this.#reclaim(),
-      isOffered: (piece) => this.#isOffered(piece),
-      isOfferedByUseful: (piece) => this.#isOfferedByUseful(piece),
+      isOffered: (piece) => this.#isOfferedBy(({ isReserve }) => !isReserve, piece),
+      isOfferedByUseful: (piece) => this.#isOfferedBy(({ useful }) => useful, piece),
     });
   }
 
@@ -135,15 +135,9 @@ export class Download {
     for (const peer of this.#owner.peers) if (peer.known.isReserve) this.fill(peer);
   }
 
-  #isOffered(piece: number): boolean {
+  #isOfferedBy(which: (known: KnownPeer) => boolean, piece: number): boolean {
     for (const peer of this.#owner.peers)
-      if (!peer.known.isReserve && peer.have !== undefined && peer.offers(piece)) return true;
-    return false;
-  }
-
-  #isOfferedByUseful(piece: number): boolean {
-    for (const peer of this.#owner.peers)
-      if (peer.known.useful && peer.have !== undefined && peer.offers(piece)) return true;
+      if (which(peer.known) && peer.have !== undefined && peer.offers(piece)) return true;
     return false;
   }
 
