@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { pino } from 'pino';
 import { startApp, type World } from '../../src/app.ts';
 import { readConfig } from '../../src/config.ts';
@@ -142,4 +143,21 @@ export function shuffled(count: number, seed: number): number[] {
     [order[i], order[j]] = [order[j] as number, order[i] as number];
   }
   return order;
+}
+
+/**
+ * Asks until there is an answer other than undefined.
+ * @param patience milliseconds; then the test fails with `what`.
+ */
+export async function until<T>(
+  what: string,
+  ask: () => Promise<T | undefined> | T | undefined,
+  patience = 60_000,
+): Promise<T> {
+  for (const deadline = performance.now() + patience; ; ) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    assert.ok(performance.now() < deadline, `never came true: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
 }

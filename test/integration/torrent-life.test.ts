@@ -12,7 +12,7 @@ import { SourcePolicy } from '../../src/source/policy.ts';
 import { TorrentService } from '../../src/torrent/service.ts';
 import { numberedMedia } from '../fixtures/media.ts';
 import { type FilmTorrent, filmTorrent } from '../fixtures/torrent-film.ts';
-import { startTestServer, type TestServer } from './harness.ts';
+import { startTestServer, type TestServer, until } from './harness.ts';
 
 const anyAccess = new SourcePolicy({
   allowPrivate: true,
@@ -30,15 +30,6 @@ interface Info {
   readonly error?: string;
   readonly errorCode?: string;
   readonly torrent?: { readonly piecesComplete: number; readonly piecesTotal: number; readonly message: string };
-}
-
-async function until<T>(what: string, ask: () => Promise<T | undefined> | T | undefined): Promise<T> {
-  for (const deadline = performance.now() + 60_000; ; ) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    assert.ok(performance.now() < deadline, `never came true: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
 
 /** Files below a folder, with what they take of the disk. */

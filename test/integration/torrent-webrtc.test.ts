@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import { startTracker } from '../fixtures/seeders.ts';
 import { testFolder, torrentOf } from '../fixtures/torrent/engine-kit.ts';
 import { webtorrent } from '../fixtures/torrent/other-clients.ts';
-import { startTestServer, type TestServer } from './harness.ts';
+import { startTestServer, type TestServer, until } from './harness.ts';
 
 const MB = 1024 * 1024;
 
@@ -23,24 +23,22 @@ function start(folder: string, more: Record<string, string> = {}): Promise<TestS
   });
 }
 
+/** Connections by WebRTC take their time on a machine at work. */
+const PATIENCE_MS = 120_000;
+
 const withTracker = (magnet: string, tracker: string): string => `${magnet}&tr=${encodeURIComponent(tracker)}`;
 const drop = (server: TestServer, id: string): Promise<Response> => server.get(`/sessions/${id}`, { method: 'DELETE' });
 
-async function until<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  for (const deadline = performance.now() + 120_000; ; ) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    assert.ok(performance.now() < deadline, `never came true: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
-
 /** Bytes of the only file, as soon as the metadata are there. */
 async function download(server: TestServer, infoHash: string): Promise<Uint8Array> {
-  await until('metadata', async () => {
-    const { body } = await server.json<{ stage: string }>(`/torrents/${infoHash}/status`);
-    return body.stage === 'metadata' ? undefined : body;
-  });
+  await until(
+    'metadata',
+    async () => {
+      const { body } = await server.json<{ stage: string }>(`/torrents/${infoHash}/status`);
+      return body.stage === 'metadata' ? undefined : body;
+    },
+    PATIENCE_MS,
+  );
   return server.bytes(`/torrents/${infoHash}/0`);
 }
 
@@ -81,13 +79,21 @@ describe('WebRTC', { timeout: 400_000 }, () => {
       assert.ok(torrent.content.equals(await download(second, torrent.infoHash)));
       assert.equal((await drop(second, id)).status, 204);
       // The other side notices by itself.
-      await until('nobody is connected', async () => {
-        const { body } = await first.json<{ peers: number }>(`/torrents/${torrent.infoHash}/status`);
-        return body.peers === 0 ? true : undefined;
-      });
+      await until(
+        'nobody is connected',
+        async () => {
+          const { body } = await first.json<{ peers: number }>(`/torrents/${torrent.infoHash}/status`);
+          return body.peers === 0 ? true : undefined;
+        },
+        PATIENCE_MS,
+      );
       if (round === 1) before = await descriptors();
     }
-    await until('no socket more than at the start', async () => ((await descriptors()) <= before ? true : undefined));
+    await until(
+      'no socket more than at the start',
+      async () => ((await descriptors()) <= before ? true : undefined),
+      PATIENCE_MS,
+    );
   });
 
   test('RAFFI_TORRENT_WEBRTC=0 asks no WebSocket tracker', async () => {
@@ -97,7 +103,11 @@ describe('WebRTC', { timeout: 400_000 }, () => {
     await using server = await start(join(folder.path, 'ours'), { RAFFI_TORRENT_WEBRTC: '0' });
     const both = withTracker(withTracker(torrent.magnet, tracker.ws), tracker.http);
     await server.create({ source: both });
-    await until('the other tracker was asked', async () => (tracker.announced.length > 0 ? true : undefined));
+    await until(
+      'the other tracker was asked',
+      async () => (tracker.announced.length > 0 ? true : undefined),
+      PATIENCE_MS,
+    );
     assert.deepEqual(tracker.announced, ['start']);
     assert.equal(tracker.webSockets, 0);
   });
