@@ -61,6 +61,10 @@ test('what is kept is bounded in bytes', () => {
   const kept = Array.from({ length: 1_001 }, (_, n) => log.after(`${epoch}-${n}`)).find((found) => found !== undefined);
   const bytes = kept?.reduce((sum, { length }) => sum + length, 0) ?? 0;
   assert.ok(bytes > 9_000 && bytes <= 10_000, `${bytes}`);
+  assert.ok(
+    kept?.every(({ length, buffer }) => buffer.byteLength === length),
+    'nothing else is kept with it',
+  );
 });
 
 test('a reader who does not read is sent away behind a whole event, and misses nothing on coming back', async () => {

@@ -44,7 +44,7 @@ export class EventLog {
   /** @param key present for progress: of several events with one key, only the newest is kept for those who come back. */
   append(name: string, data: object, key?: string): void {
     this.#last += 1;
-    const bytes = frame(name, data, this.lastId);
+    const bytes = inOwnMemory(frame(name, data, this.lastId));
     if (key !== undefined) {
       const before = this.#latest.get(key);
       if (before !== undefined) this.#remove(before);
@@ -81,6 +81,13 @@ export class EventLog {
     this.#bytes -= entry.bytes.length;
     if (entry.key !== undefined && this.#latest.get(entry.key) === number) this.#latest.delete(entry.key);
   }
+}
+
+/** Small buffers are cut from shared 64 kB: each that is kept would keep all of that, dozens of times what is counted. */
+function inOwnMemory(bytes: Buffer): Buffer {
+  const own = Buffer.allocUnsafeSlow(bytes.length);
+  own.set(bytes);
+  return own;
 }
 
 /** One event (HTML, 9.2.5). Without an id it leaves the client's last one as it is. */
