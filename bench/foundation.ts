@@ -15,6 +15,7 @@ import { planTimeline } from '../src/hls/timeline.ts';
 import { Limiter } from '../src/lib/limiter.ts';
 import { openMedia } from '../src/media/open.ts';
 import { copiedRenditions } from '../src/presentation/copied.ts';
+import { CutPlaces } from '../src/presentation/cut-places.ts';
 import { openFile } from '../src/source/file.ts';
 import { type BenchServer, createSession, getBytes, median, memoryKb, percentile, startServer } from './lib/server.ts';
 
@@ -85,7 +86,7 @@ async function sustained(film: string): Promise<{ mbPerSecond: number; cpuPerGb:
   if (!index) throw new Error('the film has no index');
   const starts = index.starts.map((start) => start - reader.info.startTime);
   const timeline = planTimeline({ starts, positions: index.positions }, reader.info.duration);
-  const [video] = copiedRenditions({ reader, info: reader.info, timeline, limiter: new Limiter(1) });
+  const [video] = copiedRenditions({ reader, info: reader.info, timeline, places: new CutPlaces(new Limiter(1)) });
   if (!video) throw new Error('the film has no video to copy');
   let bytes = 0;
   const cpu = process.cpuUsage();

@@ -22,8 +22,12 @@ export class Shared<K, V extends AsyncDisposable> {
     if (entry === undefined) {
       const controller = new AbortController();
       const value = create(controller.signal);
-      value.catch(() => {}); // each lease's holder sees the rejection; an unheld one is nobody's concern
-      entry = { value, controller, leases: 0 };
+      const made: Entry<V> = { value, controller, isSettled: false, leases: 0 };
+      const settle = (): void => {
+        made.isSettled = true;
+      };
+      value.then(settle, settle); // each lease's holder sees the rejection; an unheld one is nobody's concern
+      entry = made;
       this.#entries.set(key, entry);
     }
     entry.leases += 1;
@@ -39,7 +43,8 @@ export class Shared<K, V extends AsyncDisposable> {
     entry.leases -= 1;
     if (entry.leases > 0) return Promise.resolve();
     this.#entries.delete(key);
-    entry.controller.abort(new DOMException('No longer needed', 'AbortError'));
+    // A reason takes a stack trace: not for nothing.
+    if (!entry.isSettled) entry.controller.abort(new DOMException('No longer needed', 'AbortError'));
     const gone = entry.value
       .then(
         (value) => value[Symbol.asyncDispose](),
@@ -56,6 +61,7 @@ export class Shared<K, V extends AsyncDisposable> {
 interface Entry<V> {
   readonly value: Promise<V>;
   readonly controller: AbortController;
+  isSettled: boolean;
   leases: number;
 }
 

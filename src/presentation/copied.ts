@@ -1,11 +1,11 @@
 import type { Timeline, TimelineSegment } from '../hls/timeline.ts';
 import { processPool } from '../lib/buffer-pool.ts';
-import type { Limiter } from '../lib/limiter.ts';
 import { type CopiedTrack, initSegment, isCopied } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
 import { packedAudioSegment } from '../media/packed-audio.ts';
 import { withSilence } from '../media/silence.ts';
 import type { Cut, MediaInfo, MediaReader, PacketBatch } from '../media/types.ts';
+import type { CutPlaces } from './cut-places.ts';
 import { type Picture, pooledSegment, type Rendition, type Segment, uprightSize } from './rendition.ts';
 
 /** What a track has past a boundary counts to the segment before when it is shorter than this: about one audio frame. */
@@ -17,8 +17,8 @@ export interface Opened {
   readonly info: MediaInfo;
   /** Of the copied renditions. */
   readonly timeline: Timeline;
-  /** Bounds how many segments are read at once. */
-  readonly limiter: Limiter;
+  /** Bound how many segments are read at once. */
+  readonly places: CutPlaces;
 }
 
 /** All tracks that can be copied; `original` is the video. */
@@ -87,7 +87,7 @@ class CopiedRendition implements Rendition {
   }
 
   segment(n: number, signal: AbortSignal): Promise<Segment> {
-    return this.#source.limiter.run(signal, async () => {
+    return this.#source.places.run(n, signal, async () => {
       using batch = await this.#source.reader.read(this.track.id, this.#cut(n), signal);
       return pooledSegment(this.#package(n, batch));
     });

@@ -8,6 +8,7 @@ import { Limiter } from '../lib/limiter.ts';
 import { openMedia } from '../media/open.ts';
 import type { Track } from '../media/types.ts';
 import { openFile } from '../source/file.ts';
+import { CutPlaces } from './cut-places.ts';
 import { videoFeed } from './feed.ts';
 
 const never = new AbortController().signal;
@@ -20,7 +21,7 @@ async function fed(options: NumberedMediaOptions, time: number, until?: number):
   assert.ok(keyframes);
   const starts = keyframes.starts.map((start) => start - info.startTime);
   const timeline = planTimeline({ starts, positions: keyframes.positions }, info.duration);
-  const opened = { reader, info, timeline, limiter: new Limiter(1) };
+  const opened = { reader, info, timeline, places: new CutPlaces(new Limiter(1)) };
   const track = info.tracks.find(({ id }) => id === info.videoTrackId) as Track;
   const pieces: Buffer[] = [];
   for await (const piece of videoFeed(opened, { track, index: keyframes, time, until }, never))

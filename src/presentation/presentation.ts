@@ -16,6 +16,7 @@ import type { KeyframeIndex, MediaInfo } from '../media/types.ts';
 import type { Source } from '../source/source.ts';
 import { BurntIn } from './burnt-in.ts';
 import { copiedRenditions, type Opened } from './copied.ts';
+import { CutPlaces } from './cut-places.ts';
 import type { Direct } from './direct.ts';
 import { Journal } from './journal.ts';
 import { isUnread, openIndexed } from './open-indexed.ts';
@@ -152,7 +153,7 @@ export class Presentation implements AsyncDisposable {
     const timeline = index
       ? exactTimeline(info, index, source.isScarce ? SCARCE_TARGET : TARGET_DURATION)
       : gridTimeline(info.duration, direct && TRANSCODED_TARGET);
-    const opened: Opened = { reader, info, timeline, limiter: tools.limiter };
+    const opened: Opened = { reader, info, timeline, places: new CutPlaces(tools.limiter) };
     const rates = bitRates(timeline, index, reader.size ?? source.size);
     source.expectRate?.(rates.average / 8);
     journal.opening.indexed = performance.now();

@@ -64,7 +64,7 @@ class SubtitleRendition implements Rendition {
   }
 
   segment(n: number, signal: AbortSignal): Promise<Segment> {
-    return this.#source.limiter.run(signal, async () => {
+    return this.#source.places.run(n, signal, async () => {
       const { startTime } = this.#source.info;
       const cues: Cue[] = [];
       const seen = new Set<string>();

@@ -12,6 +12,7 @@ import { AppError } from '../errors.ts';
 import { type BufferPool, processPool } from '../lib/buffer-pool.ts';
 import { checkRange } from './range.ts';
 import { received } from './received.ts';
+import { SharedReads } from './shared-reads.ts';
 import type { Source } from './source.ts';
 
 const openDescriptor = promisify(open);
@@ -57,7 +58,7 @@ class FileSource implements Source {
   readonly latency = 'local';
   readonly #fd: number;
   readonly #opened: BigIntStats;
-  readonly #pool: BufferPool;
+  readonly #reads: SharedReads;
   #reading = 0;
   #disposed = false;
   #failure: AppError | undefined;
@@ -73,7 +74,11 @@ class FileSource implements Source {
     this.identity = `file:${path}:${stats.mtimeNs}:${stats.size}:${stats.dev}.${stats.ino}`;
     this.#fd = fd;
     this.#opened = stats;
-    this.#pool = pool;
+    this.#reads = new SharedReads(pool, {
+      // A read cannot be cancelled, and on a sleeping disk or a network it takes its time: who waits for it may leave at once.
+      fill: (bytes, offset, signal) => this.#read(bytes, offset, signal),
+      confirm: () => this.#assertUnchanged(),
+    });
   }
 
   async read(offset: number, length: number, signal?: AbortSignal): Promise<Uint8Array> {
@@ -83,49 +88,11 @@ class FileSource implements Source {
     if (this.#failure !== undefined) throw this.#failure;
     const wanted = Math.min(length, this.size - offset);
     if (wanted <= 0) return new Uint8Array(0);
-    const work = this.#readPooled(offset, wanted, signal);
-    return signal === undefined ? work : this.#unlessAborted(work, signal);
-  }
-
-  async #readPooled(offset: number, length: number, signal: AbortSignal | undefined): Promise<Uint8Array> {
-    const bytes = this.#pool.acquire(length);
-    this.#reading += 1;
-    try {
-      await this.#fill(bytes, offset, signal);
-      this.#assertUnchanged();
-      received.file += length;
-      return bytes;
-    } catch (error) {
-      // Nothing writes into it any more: #fill settles only after the descriptor's read has.
-      this.#pool.release(bytes);
-      throw error;
-    } finally {
-      this.#reading -= 1;
-      if (this.#reading === 0) this.#idle?.();
-    }
-  }
-
-  /** A read cannot be cancelled, and on a sleeping disk or a network it takes its time: the wait for it ends at once. */
-  #unlessAborted(work: Promise<Uint8Array>, signal: AbortSignal): Promise<Uint8Array> {
-    return new Promise((resolve, reject) => {
-      const leave = () => reject(signal.reason);
-      signal.addEventListener('abort', leave);
-      work.then(
-        (bytes) => {
-          signal.removeEventListener('abort', leave);
-          if (signal.aborted) this.#pool.release(bytes);
-          else resolve(bytes);
-        },
-        (error: unknown) => {
-          signal.removeEventListener('abort', leave);
-          reject(error);
-        },
-      );
-    });
+    return this.#reads.take(offset, wanted, signal);
   }
 
   recycle(bytes: Uint8Array): void {
-    this.#pool.release(bytes);
+    this.#reads.giveBack(bytes);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -143,11 +110,23 @@ class FileSource implements Source {
     await closeDescriptor(this.#fd);
   }
 
-  async #fill(bytes: Uint8Array, offset: number, signal: AbortSignal | undefined): Promise<void> {
+  async #read(bytes: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
+    this.#reading += 1;
+    try {
+      await this.#fill(bytes, offset, signal);
+      this.#assertUnchanged();
+      received.file += bytes.length;
+    } finally {
+      this.#reading -= 1;
+      if (this.#reading === 0) this.#idle?.();
+    }
+  }
+
+  async #fill(bytes: Uint8Array, offset: number, signal: AbortSignal): Promise<void> {
     let filled = 0;
     while (filled < bytes.length) {
       const count = await this.#readOnce(bytes, filled, offset + filled);
-      signal?.throwIfAborted();
+      signal.throwIfAborted();
       if (count === 0) {
         // Changed tells more than truncated does, but a shorter file is both, and the length is what matters here.
         throw this.#fail('source-truncated', `ends at byte ${offset + filled} instead of ${this.size}`);

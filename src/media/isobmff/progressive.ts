@@ -151,7 +151,7 @@ class ProgressiveReader implements MediaReader {
       const list = this.#listOf(track, spans, cut);
       const config = this.#infoOf.get(trackId)?.config;
       return await readSamples(this.#source, list, signal, {
-        span: this.#source.latency === 'remote' && config !== undefined ? this.#commonSpan(cut) : undefined,
+        span: config === undefined ? undefined : this.#commonSpan(cut),
         nextStart: this.#nextStart(track, cut, spans),
         audio: track.box.kind === 'audio' ? config : undefined,
       });
