@@ -1,6 +1,6 @@
 /** What the words of the command line ask for. Pure. */
 import { existsSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { resolve, sep } from 'node:path';
 import { type ParseArgsConfig, parseArgs } from 'node:util';
 
 export type Command =
@@ -17,7 +17,7 @@ export interface ClipCommand {
   /** Seconds: inclusive, exclusive. */
   readonly start: number;
   readonly end: number;
-  /** Absolute; undefined: in the clips' directory, with a name of its own. */
+  /** Absolute, with a separator at its end where one was given: a folder; undefined: in the clips' directory, with a name of its own. */
   readonly output: string | undefined;
   readonly audio: number | undefined;
   readonly json: boolean;
@@ -77,7 +77,7 @@ function clip(source: string, { start, end, output, audio, json }: Values): Clip
     source,
     start: time('--start', start),
     end: time('--end', end),
-    output: output === undefined ? undefined : resolve(output),
+    output: output === undefined ? undefined : resolve(output) + (/[/\\]$/.test(output) ? sep : ''),
     audio: audio === undefined ? undefined : Number(audio),
     json: json === true,
   };

@@ -1,4 +1,5 @@
 /** `raffi-server clip`: a stretch of a source as an MP4, with a bar while it is being made. */
+import { stat } from 'node:fs/promises';
 import { basename, dirname } from 'node:path';
 import type { Config } from '../config.ts';
 import { AppError } from '../errors.ts';
@@ -16,7 +17,7 @@ export interface ClipResult {
 /** @throws AppError; the signal's reason. Nothing is left behind then. */
 export async function makeClip(command: ClipCommand, config: Config, signal: AbortSignal): Promise<ClipResult> {
   const { source, start, end, output, audio } = command;
-  const changes = output === undefined ? {} : { clipsDir: dirname(output) };
+  const { name, ...changes } = await placeOf(output);
   await using opened = await openSession(source, config, changes, signal);
   const { rooms, session, presentation } = opened;
   if (audio !== undefined) {
@@ -27,8 +28,7 @@ export async function makeClip(command: ClipCommand, config: Config, signal: Abo
   }
   using progress = new Progress();
   using _clips = rooms.clips.subscribe(({ progress: share }) => progress.show(output ?? 'Making the clip', share));
-  const name = output === undefined ? {} : { name: basename(output) };
-  const job = await rooms.clips.create(session, { start, end, ...name }, signal).catch(inOptions);
+  const job = await rooms.clips.create(session, { start, end, ...(name ? { name } : {}) }, signal).catch(inOptions);
   const cancel = (): void => void job.cancel(new AppError('clip-cancelled', 'The clip was cancelled.'));
   signal.addEventListener('abort', cancel, { once: true });
   try {
@@ -37,6 +37,13 @@ export async function makeClip(command: ClipCommand, config: Config, signal: Abo
   } finally {
     signal.removeEventListener('abort', cancel);
   }
+}
+
+/** The folder and the name that `--output` asks for: a folder, under the usual name, when it is one or is written like one. */
+async function placeOf(output: string | undefined): Promise<{ clipsDir?: string; name?: string }> {
+  if (output === undefined) return {};
+  const isFolder = /[/\\]$/.test(output) || (await stat(output).catch(() => undefined))?.isDirectory() === true;
+  return isFolder ? { clipsDir: output } : { clipsDir: dirname(output), name: basename(output) };
 }
 
 /** What the service says of the fields of a request, it says of our options. */

@@ -25,7 +25,7 @@ Tells what is in a source, and how it would be played: tracks, key frames, verdi
 Cuts a stretch, to the frame, into an MP4 (H.264, AAC). What can be copied is copied.
 
   --start, --end <time>   seconds, m:ss or h:mm:ss
-  -o, --output <file>     where to; nothing is overwritten: a number is added to the name.
+  -o, --output <path>     where to, a file or a folder; nothing is overwritten: a number is added to the name.
                           Without it: in RAFFI_CLIPS_DIR, with the name of the source
   --audio <n>             which audio track, from 0
   --json                  the result as JSON, on one line

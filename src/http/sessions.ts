@@ -30,50 +30,7 @@ const TORRENT_INFO_WAIT_MS = 500;
 /** `/sessions`, `/sessions/{id}`, `/sessions/{id}/audio`, `/cleanup`. */
 export function sessionRoutes(store: SessionStore, options: SessionOptions): FastifyPluginAsyncTypebox {
   return async (app) => {
-    app.addContentTypeParser(
-      'application/x-bittorrent',
-      { parseAs: 'buffer', bodyLimit: LARGEST_TORRENT_FILE },
-      (_request, body, done) => done(null, body),
-    );
-    app.post(
-      '/sessions',
-      {
-        config: { tier: 'control' },
-        validatorCompiler: jsonBody,
-        schema: {
-          summary: 'Create a session',
-          description:
-            'A body of application/x-bittorrent is a .torrent file; the other fields are then query parameters.',
-          querystring: UploadQuery,
-          body: {
-            content: {
-              'application/json': { schema: CreateSession },
-              'application/x-bittorrent': { schema: TorrentUpload },
-            },
-          },
-          response: {
-            201: SessionCreated,
-            default: problems(
-              ...BODY_PROBLEMS,
-              'source-not-allowed',
-              'source-unsupported',
-              'torrent-unsupported',
-              'torrent-invalid',
-            ),
-          },
-        },
-      },
-      async (request, reply) => {
-        // Without a content type there is no schema that it could break.
-        const body = request.body as CreateSession | Buffer | undefined;
-        if (body === undefined) throw new AppError('bad-request', 'body: is missing.');
-        const session = Buffer.isBuffer(body)
-          ? createUploaded(store, options, request.caller, body, request.query)
-          : create(store, options, request.caller, body);
-        reply.code(201).header('location', `/sessions/${session.id}`);
-        return { id: session.id, streamUrl: streamUrl(session), status: session.status };
-      },
-    );
+    await app.register(creatingRoute(store, options));
 
     app.get(
       '/sessions',
@@ -134,6 +91,56 @@ export function sessionRoutes(store: SessionStore, options: SessionOptions): Fas
     );
 
     await app.register(endingRoutes(store));
+  };
+}
+
+/** In a scope of its own, which takes .torrent files too. */
+function creatingRoute(store: SessionStore, options: SessionOptions): FastifyPluginAsyncTypebox {
+  return async (app) => {
+    app.addContentTypeParser(
+      'application/x-bittorrent',
+      { parseAs: 'buffer', bodyLimit: LARGEST_TORRENT_FILE },
+      (_request, body, done) => done(null, body),
+    );
+    app.post(
+      '/sessions',
+      {
+        config: { tier: 'control' },
+        validatorCompiler: jsonBody,
+        schema: {
+          summary: 'Create a session',
+          description:
+            'A body of application/x-bittorrent is a .torrent file; the other fields are then query parameters.',
+          querystring: UploadQuery,
+          body: {
+            content: {
+              'application/json': { schema: CreateSession },
+              'application/x-bittorrent': { schema: TorrentUpload },
+            },
+          },
+          response: {
+            201: SessionCreated,
+            default: problems(
+              ...BODY_PROBLEMS,
+              'source-not-allowed',
+              'source-unsupported',
+              'torrent-unsupported',
+              'torrent-invalid',
+            ),
+          },
+        },
+      },
+      async (request, reply) => {
+        // Without a content type there is no schema that it could break.
+        const body = request.body as CreateSession | Buffer | undefined;
+        if (body === undefined) throw new AppError('bad-request', 'body: is missing.');
+        const session = Buffer.isBuffer(body)
+          ? createUploaded(store, options, request.caller, body, request.query)
+          : create(store, options, request.caller, body);
+        reply.code(201).header('location', `/sessions/${session.id}`);
+        return { id: session.id, streamUrl: streamUrl(session), status: session.status };
+      },
+    );
   };
 }
 

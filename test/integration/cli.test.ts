@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, watch, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { numberedMedia } from '../fixtures/media.ts';
@@ -125,6 +126,17 @@ describe('raffi-server', () => {
     const probed = await run(['probe', '--json', 'clips/cut.mp4']);
     const { durationSeconds } = JSON.parse(probed.stdout) as { durationSeconds: number };
     assert.ok(Math.abs(durationSeconds - 3.6) < 0.06, `${durationSeconds} s`);
+
+    for (const [at, into] of [
+      ['clips', 'clips'],
+      ['new/', 'new'],
+    ] as const) {
+      const { stdout } = await run(['clip', film, '--start', '1', '--end', '2', '-o', at]);
+      const path = stdout.trim();
+      assert.equal(dirname(path), join(folder, into), 'a folder takes a file with a name of its own');
+      assert.ok(existsSync(path), path);
+      await rm(path);
+    }
 
     for (const [more, says] of [
       [['--start', '5', '--end', '1'], /^--end: /],

@@ -284,6 +284,9 @@ describe('methods, bodies and framing', () => {
     }
     await refuses(create(), 415, 'unsupported-media-type');
     await refuses(create('Content-Type: text/plain', JSON_TYPE), 415, 'unsupported-media-type');
+    // .torrent files make sessions, and nothing else.
+    const torrent = 'Content-Type: application/x-bittorrent';
+    await refuses(post('/sessions/x/audio', 'de', torrent), 415, 'unsupported-media-type');
   });
 
   test('requests that two servers would read differently', async () => {
