@@ -1,6 +1,7 @@
 /**
  * The server as a process and Chromium with its page, for tests. Whoever starts one disposes of it; disposing resolves when the process has exited.
  */
+import { after, before } from 'node:test';
 import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
 import { PICTURE_HEIGHT, PICTURE_WIDTH, readNumber } from '../fixtures/frame-number.ts';
 import { listeningUrl, spawnServer } from '../fixtures/server-process.ts';
@@ -30,6 +31,44 @@ export async function startServer(more: Record<string, string> = {}): Promise<Ru
 /** @param more flags, besides the usual ones. */
 export function launchBrowser(more: readonly string[] = []): Promise<Browser> {
   return chromium.launch({ executablePath: CHROMIUM, headless: true, args: [...FLAGS, ...more] });
+}
+
+/** A server, and Chromium to look at it with. */
+export interface Stage {
+  readonly server: RunningServer;
+  readonly browser: Browser;
+  /** As `PlayerPage.open`. */
+  open(address?: string, options?: BrowserContextOptions): Promise<PlayerPage>;
+}
+
+/**
+ * The stage of the suite that calls this: there before its first test, and gone after its last.
+ * @param prepare comes first; what it resolves with are variables of the server's environment.
+ * @param flags of Chromium, besides the usual ones.
+ */
+export function useStage(
+  prepare: () => Promise<Record<string, string> | undefined> = async () => undefined,
+  flags: readonly string[] = [],
+): Stage {
+  let server: RunningServer;
+  let browser: Browser;
+  before(async () => {
+    server = await startServer(await prepare());
+    browser = await launchBrowser(flags);
+  });
+  after(async () => {
+    await browser?.close();
+    await server?.[Symbol.asyncDispose]();
+  });
+  return {
+    get server() {
+      return server;
+    },
+    get browser() {
+      return browser;
+    },
+    open: (address, options) => PlayerPage.open(browser, server, address, options),
+  };
 }
 
 /** One page on the player, with what went wrong in it. */
@@ -120,9 +159,9 @@ export class PlayerPage implements AsyncDisposable {
     return readNumber(Buffer.from(picture, 'base64'));
   }
 
-  /** The picture's number once it is this one, or what it is after 5 seconds. */
+  /** The picture's number once it is this one, or what it is after half a minute, which decoders need on a busy machine. */
   async settledFrame(expected: number): Promise<number | undefined> {
-    const deadline = performance.now() + 5000;
+    const deadline = performance.now() + 30_000;
     let shown = await this.frameNumber();
     while (shown !== expected && performance.now() < deadline) {
       await this.page.waitForTimeout(20);

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { describe, test } from 'node:test';
 import { withPgs } from '../fixtures/bitmap-subtitles.ts';
 import type { NumberedMediaOptions } from '../fixtures/media.ts';
 import { withSubtitleTracks } from '../fixtures/subtitles.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { type PlayerPage, useStage } from './browser.ts';
 
 const SECONDS = 60;
 const FILM: NumberedMediaOptions = { container: 'mkv', video: 'h264', audio: ['dts'], seconds: SECONDS };
@@ -31,20 +30,10 @@ const BOX_LUMA = `(() => {
 })()`;
 
 describe('subtitles drawn into the picture, on the page', { timeout: 240_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    await film();
-    server = await startServer();
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-  });
+  const stage = useStage(async () => void (await film()));
 
   const open = async (): Promise<PlayerPage> => {
-    const player = await PlayerPage.open(browser, server);
+    const player = await stage.open();
     await player.enter(await film());
     await player.playing();
     return player;

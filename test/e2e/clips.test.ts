@@ -2,11 +2,10 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { after, describe, test } from 'node:test';
 import { frameRate, type NumberedMediaOptions, numberedMedia } from '../fixtures/media.ts';
 import { filmTorrent } from '../fixtures/torrent-film.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { useStage } from './browser.ts';
 
 interface Case extends NumberedMediaOptions {
   readonly start: number;
@@ -53,19 +52,12 @@ const CASES: Record<string, Case> = {
 
 describe('clips in Chromium', { timeout: 480_000 }, () => {
   const directory = mkdtempSync(join(tmpdir(), 'raffi-e2e-clips-'));
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
+  const stage = useStage(async () => {
     const alone = { RAFFI_TORRENT_DHT: '0', RAFFI_TORRENT_LSD: '0', RAFFI_TORRENT_LISTEN: '127.0.0.1:0' };
     const data = { RAFFI_TORRENT_DIR: join(directory, 'torrents'), RAFFI_CLIPS_DIR: join(directory, 'clips') };
-    server = await startServer({ ...alone, ...data, RAFFI_ALLOW_PRIVATE_SOURCES: '1' });
-    browser = await launchBrowser();
+    return { ...alone, ...data, RAFFI_ALLOW_PRIVATE_SOURCES: '1' };
   });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-    rmSync(directory, { recursive: true, force: true });
-  });
+  after(() => rmSync(directory, { recursive: true, force: true }));
 
   for (const [name, options] of Object.entries(CASES)) {
     test(`${name}: the whole clip plays, each frame where it belongs`, async () => {
@@ -80,7 +72,7 @@ describe('clips in Chromium', { timeout: 480_000 }, () => {
       const { outputPath } = await post<{ outputPath: string }>(path, { start, end: start + length });
       const clip = await post<{ id: string }>('/sessions', { source: outputPath });
       // Any page of this origin that is not the player.
-      await using player = await PlayerPage.open(browser, server, '/health');
+      await using player = await stage.open('/health');
       // The file itself, as any player of MP4 would get it.
       await player.page.evaluate(`(() => {
         const video = document.createElement('video');
@@ -120,7 +112,7 @@ describe('clips in Chromium', { timeout: 480_000 }, () => {
 
   async function post<T>(path: string, body: unknown): Promise<T> {
     const headers = { 'content-type': 'application/json' };
-    const response = await fetch(server.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
+    const response = await fetch(stage.server.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
     assert.ok(response.ok, `${response.status} ${await response.clone().text()}`);
     return (await response.json()) as T;
   }

@@ -1,9 +1,8 @@
 /** What only FFmpeg reads, and interlaced pictures, in the browser. */
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { describe, test } from 'node:test';
 import { beepFrequency, type NumberedMediaOptions, numberedMedia } from '../fixtures/media.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { useStage } from './browser.ts';
 import { hears } from './sound.ts';
 
 const FPS = 25;
@@ -34,20 +33,11 @@ const CASES: Record<string, NumberedMediaOptions> = {
 const FRAMES = [500, 20, 745, 301, 299, 300, 49, 50, 0, 998, 990, 120, 125, 640, 15, 860, 449, 451, 700, 333];
 
 describe('what only FFmpeg reads', { timeout: 400_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    server = await startServer();
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-  });
+  const stage = useStage();
 
   for (const [name, options] of Object.entries(CASES)) {
     test(`plays, and seeks twenty times: ${name}`, async () => {
-      await using player = await PlayerPage.open(browser, server);
+      await using player = await stage.open();
       await player.enter(await numberedMedia({ ...options, seconds: SECONDS }));
       await player.playing();
       await hears(player, beepFrequency(0));

@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { after, describe, test } from 'node:test';
 import { numberedMedia } from '../fixtures/media.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { useStage } from './browser.ts';
 
 const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true };
 const film = () => numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 60 });
@@ -14,21 +13,12 @@ const long = () => numberedMedia({ container: 'mkv', video: 'mpeg2video', audio:
 
 describe('the doctor and clips on the page', { timeout: 240_000 }, () => {
   const clips = mkdtempSync(join(tmpdir(), 'raffi-e2e-doctor-'));
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    server = await startServer({ RAFFI_CLIPS_DIR: clips, RAFFI_TORRENT_DHT: '0', RAFFI_TORRENT_LSD: '0' });
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-    rmSync(clips, { recursive: true, force: true });
-  });
+  const stage = useStage(async () => ({ RAFFI_CLIPS_DIR: clips, RAFFI_TORRENT_DHT: '0', RAFFI_TORRENT_LSD: '0' }));
+  after(() => rmSync(clips, { recursive: true, force: true }));
   const made = (): string[] => readdirSync(clips).sort();
 
   test('the panel says what is copied, and where the time went', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     await player.page.keyboard.press('i');
@@ -41,7 +31,7 @@ describe('the doctor and clips on the page', { timeout: 240_000 }, () => {
   });
 
   test('the panel shows transcoders at work, on a phone too, where nothing reaches out of it', async () => {
-    await using player = await PlayerPage.open(browser, server, '/', PHONE);
+    await using player = await stage.open('/', PHONE);
     await player.enter(await long());
     await player.playing();
     await player.page.keyboard.press('i');
@@ -56,7 +46,7 @@ describe('the doctor and clips on the page', { timeout: 240_000 }, () => {
   });
 
   test('the panel says that nobody has a torrent', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(`magnet:?xt=urn:btih:${'a'.repeat(40)}&dn=Dead`);
     await player.page.waitForSelector('#player', { state: 'visible' });
     await player.page.keyboard.press('i');
@@ -66,7 +56,7 @@ describe('the doctor and clips on the page', { timeout: 240_000 }, () => {
   });
 
   test('a clip is cut with the keyboard alone, and plays', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     const { page } = player;
     await player.enter(await film());
     await player.playing();
@@ -98,7 +88,7 @@ describe('the doctor and clips on the page', { timeout: 240_000 }, () => {
 
   test('a clip under way tells how far it is, and is cancelled without a trace', async () => {
     const before = made();
-    await using player = await PlayerPage.open(browser, server, '/', PHONE);
+    await using player = await stage.open('/', PHONE);
     const { page } = player;
     await player.enter(await long());
     await player.playing();
@@ -121,7 +111,7 @@ describe('the doctor and clips on the page', { timeout: 240_000 }, () => {
   });
 
   test('what the server refuses is said in the card', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     const { page } = player;
     await player.enter(await film());
     await player.playing();

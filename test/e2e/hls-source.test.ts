@@ -1,31 +1,21 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { describe, test } from 'node:test';
 import { hlsFiles } from '../fixtures/hls-media.ts';
 import { beepFrequency, numberedMedia } from '../fixtures/media.ts';
 import { startSite } from '../fixtures/site.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { useStage } from './browser.ts';
 import { hears } from './sound.ts';
 
 const FPS = 25;
 
 describe('a playlist in the page', { timeout: 180_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    server = await startServer();
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-  });
+  const stage = useStage();
 
   for (const type of ['mpegts', 'fmp4']) {
     test(`plays ${type} from its URL, is heard, and shows the frame of each seek`, async () => {
       const film = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 60 });
       await using site = await startSite(await hlsFiles(film, ['-hls_segment_type', type], '/films'));
-      await using player = await PlayerPage.open(browser, server);
+      await using player = await stage.open();
       await player.enter(`${site.url}/films/index.m3u8`);
       await player.playing();
       await hears(player, beepFrequency(0));

@@ -2,31 +2,20 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { describe, test } from 'node:test';
 import { beepFrequency, numberedMedia } from '../fixtures/media.ts';
 import { startOrigin } from '../fixtures/origin.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { type PlayerPage, type RunningServer, useStage } from './browser.ts';
 import { hears } from './sound.ts';
 
 const FPS = 25;
 const film = () => numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'aac'], seconds: 60 });
 
 describe('the page', { timeout: 180_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    await film();
-    server = await startServer();
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-  });
+  const stage = useStage(async () => void (await film()));
 
   test('plays an H.264 and AAC file whose path is pasted', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     const shown = await player.frameNumber();
@@ -36,7 +25,7 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('seeks ten times and shows the frame of each', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     const frames = [730, 12, 1499, 50, 49, 1000, 1001, 375, 874, 0];
@@ -52,7 +41,7 @@ describe('the page', { timeout: 180_000 }, () => {
   test('plays an MP4 from a link', async () => {
     const file = await numberedMedia({ container: 'mp4', video: 'h264', audio: ['aac'], seconds: 20 });
     await using origin = await startOrigin({ file, path: '/films/holiday.mp4' });
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(origin.url);
     await player.playing();
     assert.equal(await player.page.textContent('#title'), 'holiday.mp4');
@@ -63,7 +52,7 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('says in words that a file is not there, and lets another be chosen', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     const missing = join(tmpdir(), 'raffi-no-such-film.mkv');
     await player.enter(missing);
     await player.page.waitForSelector('#failure', { state: 'visible' });
@@ -80,7 +69,7 @@ describe('the page', { timeout: 180_000 }, () => {
     try {
       const path = join(folder, 'notes.txt');
       await writeFile(path, 'Buy milk.\n'.repeat(1000));
-      await using player = await PlayerPage.open(browser, server);
+      await using player = await stage.open();
       await player.enter(path);
       await player.page.waitForSelector('#failure', { state: 'visible' });
       assert.match((await player.page.textContent('#failure-detail')) ?? '', /notes\.txt/);
@@ -90,7 +79,7 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('switches the audio track from the menu', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     await hears(player, beepFrequency(0));
@@ -104,7 +93,7 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('switches to an audio track of another codec', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'opus'], seconds: 60 }));
     await player.playing();
     await hears(player, beepFrequency(0));
@@ -117,7 +106,7 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('obeys the keyboard', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     const { keyboard } = player.page;
@@ -158,7 +147,7 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('the scrub bar seeks and speaks', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     await player.page.keyboard.press('k');
@@ -171,36 +160,36 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('plays at once what its address names, and Back leads to the start', async () => {
-    await using player = await PlayerPage.open(browser, server, `/#source=${encodeURIComponent(await film())}&t=40`);
+    await using player = await stage.open(`/#source=${encodeURIComponent(await film())}&t=40`);
     await player.playing();
     assert.ok((await player.currentTime()) >= 40);
     const id = await player.sessionId();
     await player.page.click('#back');
     assert.ok(await player.page.isVisible('#landing'));
-    await ended(server, id);
+    await ended(stage.server, id);
     await player.page.goBack();
     await player.playing();
     assert.notEqual(await player.sessionId(), id);
   });
 
   test('ends its session when the page is left', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     const id = await player.sessionId();
     await player.page.goto('about:blank');
-    await ended(server, id);
+    await ended(stage.server, id);
   });
 
   test('goes on with a new session when the server has forgotten its own', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     // Longer than what the player buffers.
     await player.enter(await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 240 }));
     await player.playing();
     const id = await player.sessionId();
     // Beyond what it has buffered, so that it must ask the server.
     await player.page.evaluate('globalThis.__raffi.hls.stopLoad()');
-    assert.equal((await fetch(`${server.url}/sessions/${id}`, { method: 'DELETE' })).status, 204);
+    assert.equal((await fetch(`${stage.server.url}/sessions/${id}`, { method: 'DELETE' })).status, 204);
     await player.page.evaluate('globalThis.__raffi.video.currentTime = 230; globalThis.__raffi.hls.startLoad()');
     await player.until(`session && session.id !== '${id}' && video.currentTime > 230.1`);
     assert.ok(await player.page.isHidden('#failure'));
@@ -212,7 +201,7 @@ describe('the page', { timeout: 180_000 }, () => {
   ] as const) {
     test(`fits a phone of ${width} x ${height}`, async () => {
       const phone = { viewport: { width, height }, hasTouch: true, isMobile: true };
-      await using player = await PlayerPage.open(browser, server, '/', phone);
+      await using player = await stage.open('/', phone);
       assert.deepEqual(await outside(player), []);
       await player.enter(await film());
       await player.playing();

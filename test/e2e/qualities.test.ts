@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { describe, test } from 'node:test';
 import { beepFrequency, type NumberedMediaOptions, numberedMedia, plainMedia } from '../fixtures/media.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { type PlayerPage, useStage } from './browser.ts';
 import { hears } from './sound.ts';
 
 const FPS = 25;
@@ -31,20 +30,10 @@ const heavyFilm = () =>
 const SHOWN = `/([^/]+)\\/playlist/.exec(hls.levels[hls.currentLevel]?.uri ?? '')?.[1]`;
 
 describe('qualities on the page', { timeout: 400_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    await film();
-    server = await startServer();
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-  });
+  const stage = useStage(async () => void (await film()));
 
   test('the menu switches between the original and 360p at the same place', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     await player.until(`${SHOWN} === 'original'`);
@@ -72,7 +61,7 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
   });
 
   test('a fixed quality is right after ten seeks, is remembered, and is told of', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     await choose(player, 'quality', '360p');
@@ -98,7 +87,7 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
   });
 
   test('auto starts with the original, goes down on a slow line and up again', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await heavyFilm());
     await player.playing();
     await player.until(`${SHOWN} === 'original'`);
@@ -122,7 +111,7 @@ describe('qualities on the page', { timeout: 400_000 }, () => {
   });
 
   test('another track keeps a fixed quality, whatever its codec', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(
       await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'ac3', 'opus'], seconds: 60 }),
     );
@@ -200,20 +189,11 @@ async function thirteenTracks(): Promise<string> {
 }
 
 describe('what the browser cannot decode', { timeout: 400_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    server = await startServer();
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-  });
+  const stage = useStage();
 
   for (const [name, { file, tells, ...options }] of Object.entries(FOREIGN)) {
     test(`plays and seeks: ${name}`, async () => {
-      await using player = await PlayerPage.open(browser, server);
+      await using player = await stage.open();
       await player.enter(await (file?.() ?? numberedMedia({ ...options, seconds: 30 })));
       await player.playing();
       if (options.audio) await hears(player, beepFrequency(0));
@@ -237,33 +217,28 @@ describe('what the browser cannot decode', { timeout: 400_000 }, () => {
 });
 
 describe('a film with thirteen audio tracks', { timeout: 200_000 }, () => {
+  const stage = useStage();
   for (const [width, height] of [
     [1280, 720],
     [360, 640],
     [640, 360],
   ] as const) {
     test(`each can be chosen in a window of ${width} x ${height}`, async () => {
-      await using server = await startServer();
-      const browser = await launchBrowser();
-      try {
-        await using player = await PlayerPage.open(browser, server, '/', { viewport: { width, height } });
-        await player.enter(await thirteenTracks());
-        await player.playing();
-        for (const track of [12, 0, 6]) {
-          await openMenu(player, 'audio');
-          const entry = player.page.locator('#audio-menu button').nth(track);
-          await entry.scrollIntoViewIfNeeded();
-          const box = await entry.boundingBox();
-          assert.ok(box && box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height);
-          await entry.click();
-          await player.until(
-            `hls.audioTracks[hls.audioTrack]?.url.includes('/audio-${track}-aac/') && video.readyState >= 3`,
-          );
-        }
-        assert.deepEqual(player.troubles, []);
-      } finally {
-        await browser.close();
+      await using player = await stage.open('/', { viewport: { width, height } });
+      await player.enter(await thirteenTracks());
+      await player.playing();
+      for (const track of [12, 0, 6]) {
+        await openMenu(player, 'audio');
+        const entry = player.page.locator('#audio-menu button').nth(track);
+        await entry.scrollIntoViewIfNeeded();
+        const box = await entry.boundingBox();
+        assert.ok(box && box.x >= 0 && box.y >= 0 && box.x + box.width <= width && box.y + box.height <= height);
+        await entry.click();
+        await player.until(
+          `hls.audioTracks[hls.audioTrack]?.url.includes('/audio-${track}-aac/') && video.readyState >= 3`,
+        );
       }
+      assert.deepEqual(player.troubles, []);
     });
   }
 });

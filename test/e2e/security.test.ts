@@ -8,9 +8,9 @@ import type { AddressInfo } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import type { Browser, Page } from 'playwright-core';
+import type { Page } from 'playwright-core';
 import { numberedMedia } from '../fixtures/media.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { launchBrowser, PlayerPage, startServer, useStage } from './browser.ts';
 
 const NAMES = ['evil.example', 'rebind.example', 'localhost.evil.example'];
 
@@ -76,12 +76,14 @@ const outcome = (expression: string): string =>
   `Promise.race([(async () => ${expression})(), new Promise((resolve) => setTimeout(resolve, 3000, ''))]).catch(() => '')`;
 
 describe('pages of other sites', { timeout: 300_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
   let site: Server;
   let film: string;
   let id: string;
 
+  const stage = useStage(
+    async () => undefined,
+    [`--host-resolver-rules=${NAMES.map((name) => `MAP ${name} 127.0.0.1`).join(',')}`],
+  );
   before(async () => {
     film = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 20 });
     const library = await readFile(createRequire(import.meta.url).resolve('hls.js/dist/hls.min.js'));
@@ -93,15 +95,9 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
           .end('<!doctype html><body><script src="/hls.js"></script><video muted></video>');
     }).listen(0, '127.0.0.1');
     await once(site, 'listening');
-    server = await startServer();
-    browser = await launchBrowser([`--host-resolver-rules=${NAMES.map((name) => `MAP ${name} 127.0.0.1`).join(',')}`]);
     id = await create();
   });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-    site?.close();
-  });
+  after(() => void site?.close());
 
   async function create(): Promise<string> {
     const init = {
@@ -109,14 +105,14 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ source: film }),
     };
-    return ((await (await fetch(`${server.url}/sessions`, init)).json()) as { id: string }).id;
+    return ((await (await fetch(`${stage.server.url}/sessions`, init)).json()) as { id: string }).id;
   }
   const sessions = async (): Promise<string[]> =>
-    ((await (await fetch(`${server.url}/sessions`)).json()) as { id: string }[]).map((session) => session.id);
+    ((await (await fetch(`${stage.server.url}/sessions`)).json()) as { id: string }[]).map((session) => session.id);
   const siteAt = (name: string): string => `http://${name}:${(site.address() as AddressInfo).port}/`;
 
   async function visit(url: string): Promise<Page & AsyncDisposable> {
-    const page = await browser.newPage();
+    const page = await stage.browser.newPage();
     await page.goto(url);
     return Object.assign(page, { [Symbol.asyncDispose]: () => page.close() });
   }
@@ -145,8 +141,8 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
       const ways = Object.entries(CREATE).filter(([way]) => name === 'evil.example' || way === 'fetch JSON');
       for (const [way, expression] of ways) {
         await using page = await visit(siteAt(name));
-        assert.equal(await attempt(page, expression, `${server.url}/sessions`), '', `${name}: ${way}`);
-        assert.equal(await attemptSandboxed(page, expression, `${server.url}/sessions`), '', `sandboxed: ${way}`);
+        assert.equal(await attempt(page, expression, `${stage.server.url}/sessions`), '', `${name}: ${way}`);
+        assert.equal(await attemptSandboxed(page, expression, `${stage.server.url}/sessions`), '', `sandboxed: ${way}`);
         assert.deepEqual(await sessions(), [id], `${name}: ${way}`);
       }
     }
@@ -156,9 +152,13 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
     await using page = await visit(siteAt('evil.example'));
     for (const path of ['/sessions', '/health', '/openapi.json', '/capabilities', '/', '/web/player.js']) {
       for (const [way, expression] of Object.entries(READ)) {
-        assert.equal(await attempt(page, expression, server.url + path), '', `${path}: ${way}`);
+        assert.equal(await attempt(page, expression, stage.server.url + path), '', `${path}: ${way}`);
         if (way !== 'worker')
-          assert.equal(await attemptSandboxed(page, expression, server.url + path), '', `${path}: sandboxed ${way}`);
+          assert.equal(
+            await attemptSandboxed(page, expression, stage.server.url + path),
+            '',
+            `${path}: sandboxed ${way}`,
+          );
       }
     }
   });
@@ -172,15 +172,15 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
       `fetch(url + '/cleanup?id=', { method: 'POST', mode: 'no-cors', body: '{"id":"${id}"}' }).then((r) => r.text())`,
     ];
     for (const expression of tries) {
-      assert.equal(await attempt(page, expression, server.url), '', expression);
+      assert.equal(await attempt(page, expression, stage.server.url), '', expression);
       assert.deepEqual(await sessions(), [id], expression);
     }
   });
 
   test('lead nobody to the player that plays at once', async () => {
     await using page = await visit(siteAt('evil.example'));
-    const target = `${server.url}/#source=${encodeURIComponent(film)}`;
-    const answered = page.waitForResponse((response) => response.url().startsWith(server.url));
+    const target = `${stage.server.url}/#source=${encodeURIComponent(film)}`;
+    const answered = page.waitForResponse((response) => response.url().startsWith(stage.server.url));
     await page.evaluate(`location.href = ${JSON.stringify(target)}`);
     assert.equal((await answered).status(), 403);
     await page.waitForLoadState();
@@ -188,8 +188,8 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
   });
 
   test('reach nothing by DNS rebinding', async () => {
-    const { port } = new URL(server.url);
-    const page = await browser.newPage();
+    const { port } = new URL(stage.server.url);
+    const page = await stage.browser.newPage();
     for (const name of ['rebind.example', 'evil.example']) {
       const rebound = `http://${name}:${port}`;
       const answer = await page.goto(`${rebound}/`);
@@ -207,19 +207,19 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
 
   test('of this machine do what the others cannot: so the tests above can fail', async () => {
     await using page = await visit(siteAt('localhost'));
-    const created = JSON.parse(await attempt(page, CREATE['fetch JSON'] as string, `${server.url}/sessions`)) as {
+    const created = JSON.parse(await attempt(page, CREATE['fetch JSON'] as string, `${stage.server.url}/sessions`)) as {
       id: string;
     };
     assert.deepEqual(await sessions(), [id, created.id]);
-    assert.match(await attempt(page, READ.fetch as string, `${server.url}/health`), /ok/);
+    assert.match(await attempt(page, READ.fetch as string, `${stage.server.url}/health`), /ok/);
     const ended = `fetch(url, { method: 'DELETE' }).then((r) => String(r.status))`;
-    assert.equal(await attempt(page, ended, `${server.url}/sessions/${created.id}`), '204');
+    assert.equal(await attempt(page, ended, `${stage.server.url}/sessions/${created.id}`), '204');
     const beacon = await create();
     await using foreign = await visit(siteAt('evil.example'));
     await attempt(
       foreign,
       `Promise.resolve(navigator.sendBeacon(url)).then(() => '')`,
-      `${server.url}/cleanup?id=${beacon}`,
+      `${stage.server.url}/cleanup?id=${beacon}`,
     );
     while ((await sessions()).includes(beacon)) await page.waitForTimeout(20); // who knows the id may end it
   });
@@ -229,7 +229,7 @@ describe('pages of other sites', { timeout: 300_000 }, () => {
       await using page = await visit(siteAt(name));
       await page.evaluate(`(() => {
         const hls = new Hls();
-        hls.loadSource(${JSON.stringify(`${server.url}/sessions/${id}/stream.m3u8`)});
+        hls.loadSource(${JSON.stringify(`${stage.server.url}/sessions/${id}/stream.m3u8`)});
         hls.attachMedia(document.querySelector('video'));
         hls.on('hlsMediaAttached', () => document.querySelector('video').play());
         hls.on('hlsError', (_, data) => { if (data.fatal) document.title = data.details; });

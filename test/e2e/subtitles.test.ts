@@ -1,9 +1,8 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { describe, test } from 'node:test';
 import { numberedMedia } from '../fixtures/media.ts';
 import { withSubtitleTracks } from '../fixtures/subtitles.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { type PlayerPage, useStage } from './browser.ts';
 
 /** Cue n is shown from 2n + 0.5 to 2n + 1.5 s; the last one is shown from 50.5 to 58 s, across segments. */
 const LINES = [
@@ -47,21 +46,11 @@ const MOMENTS: readonly (readonly [at: number, shown: string])[] = [
 ];
 
 describe('subtitles on the page', { timeout: 240_000 }, () => {
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
-    await Promise.all([subtitled('mkv'), subtitled('mp4')]);
-    server = await startServer();
-    browser = await launchBrowser();
-  });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-  });
+  const stage = useStage(async () => void (await Promise.all([subtitled('mkv'), subtitled('mp4')])));
 
   for (const container of ['mkv', 'mp4'] as const) {
     test(`are shown at their times after seeks: ${container}`, async () => {
-      await using player = await PlayerPage.open(browser, server);
+      await using player = await stage.open();
       await player.enter(await subtitled(container));
       await player.playing();
       for (const [at, shown] of MOMENTS) await assertShown(player, at, shown);
@@ -72,7 +61,7 @@ describe('subtitles on the page', { timeout: 240_000 }, () => {
   // The mapping of times is another where media starts at 0 exactly, as in this MP4.
   for (const container of ['mkv', 'mp4'] as const) {
     test(`are at their times when the first segment of them is in the middle: ${container}`, async () => {
-      await using player = await PlayerPage.open(browser, server);
+      await using player = await stage.open();
       await player.enter(await subtitled(container));
       await player.playing();
       await player.page.keyboard.press('c');
@@ -89,7 +78,7 @@ describe('subtitles on the page', { timeout: 240_000 }, () => {
   }
 
   test('the menu chooses among the tracks and remembers', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await subtitled('mkv'));
     await player.playing();
     const menu = async () => {
@@ -113,11 +102,11 @@ describe('subtitles on the page', { timeout: 240_000 }, () => {
   });
 
   test('a slice, which begins at 0, has them at its own times', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await subtitled('mkv'));
     await player.playing();
     const id = await player.sessionId();
-    const answer = await fetch(`${server.url}/sessions/${id}/stream?seek=33`);
+    const answer = await fetch(`${stage.server.url}/sessions/${id}/stream?seek=33`);
     const sliceStart = Number(answer.headers.get('x-raffi-slice-start'));
     assert.ok(sliceStart > 20 && sliceStart <= 33, `${sliceStart}`);
     await player.page.evaluate(`globalThis.__raffi.hls.loadSource('/sessions/${id}/stream?seek=33')`);
@@ -129,7 +118,7 @@ describe('subtitles on the page', { timeout: 240_000 }, () => {
   });
 
   test('a file without subtitles has no menu for them', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 60 }));
     await player.playing();
     assert.ok(await player.page.isHidden('#subtitle-button'));

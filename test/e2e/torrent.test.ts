@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import type { Browser } from 'playwright-core';
+import { after, describe, test } from 'node:test';
 import { numberedMedia } from '../fixtures/media.ts';
 import { type FilmTorrent, filmTorrent } from '../fixtures/torrent-film.ts';
 import { makeTorrent } from '../fixtures/torrents.ts';
-import { launchBrowser, PlayerPage, type RunningServer, startServer } from './browser.ts';
+import { useStage } from './browser.ts';
 
 const FPS = 25;
 /** Filled up to 4.8 Mb/s: with its sound, a film of 5 Mb/s. */
@@ -16,22 +15,15 @@ const film = (seconds: number) =>
 
 describe('torrents on the page', { timeout: 300_000 }, () => {
   let torrent: FilmTorrent;
-  let server: RunningServer;
-  let browser: Browser;
-  before(async () => {
+  const stage = useStage(async () => {
     torrent = await filmTorrent(await film(60), { pieceLength: 256 * 1024 });
-    server = await startServer(torrent.env);
-    browser = await launchBrowser();
+    return torrent.env;
   });
-  after(async () => {
-    await browser?.close();
-    await server?.[Symbol.asyncDispose]();
-    await torrent?.[Symbol.asyncDispose]();
-  });
+  after(() => torrent?.[Symbol.asyncDispose]());
 
   test('a magnet link plays from a swarm of 1 MB/s, and each of ten seeks shows its frame', async () => {
     await using seeder = await torrent.seed({ upload: 1_000_000 });
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(torrent.link(seeder));
     await player.page.waitForSelector('#torrent-message:has-text(" ")');
     await player.until('video.readyState >= 3 && video.currentTime > 0.1', 60_000);
@@ -69,7 +61,7 @@ describe('torrents on the page', { timeout: 300_000 }, () => {
     await writeFile(path, several.bytes);
     await mkdir(join(torrent.folder, 'Two films'));
     for (const { path: parts, content } of files) await writeFile(join(torrent.folder, 'Two films', ...parts), content);
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.page.evaluate(`((base64) => {
       const bytes = Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
       const dataTransfer = new DataTransfer();
@@ -82,7 +74,7 @@ describe('torrents on the page', { timeout: 300_000 }, () => {
     await using seeder = await torrent.seed({ torrent: path });
     const link = `${several.magnet}&x.pe=127.0.0.1:${seeder.peer.port}`;
     const headers = { 'content-type': 'application/json' };
-    await fetch(`${server.url}/sessions`, { method: 'POST', headers, body: JSON.stringify({ source: link }) });
+    await fetch(`${stage.server.url}/sessions`, { method: 'POST', headers, body: JSON.stringify({ source: link }) });
     await player.playing();
     assert.equal(await player.page.textContent('#total'), '0:20');
     await player.page.keyboard.press('i');
