@@ -29,7 +29,7 @@ interface SilentFrame {
 }
 
 /** A frame of silence in the track's own coding; undefined where none is known. */
-function silentFrame({ codec, codecString, audio }: CodecConfig): SilentFrame | undefined {
+export function silentFrame({ codec, codecString, audio }: CodecConfig): SilentFrame | undefined {
   if (!audio) return undefined;
   const frames = codec === 'opus' ? SILENT_OPUS : codecString === 'mp4a.40.2' ? SILENT_AAC : [];
   const data = frames[audio.channels - 1];

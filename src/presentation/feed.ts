@@ -194,10 +194,11 @@ export async function* audioPackets(
   signal: AbortSignal,
 ): AsyncGenerator<PacketBatch> {
   const end = to + source.info.startTime;
-  for await (const batch of audioBatches(source, track, from, signal)) {
-    const packets = batch.packets.filter(({ pts }) => pts < end);
-    yield { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
-    if (packets.length < batch.packets.length) return;
+  for await (const batch of audioBatches(source, track, from, signal, to)) {
+    yield holding(
+      batch,
+      batch.packets.filter(({ pts }) => pts < end),
+    );
   }
 }
 
@@ -212,17 +213,18 @@ function steadied(packets: readonly Packet[], { audio }: Track): readonly Packet
   return [{ ...first, pts: line?.origin ?? first.pts }, ...others];
 }
 
-/** Audio is read by the source's segments, so that a remote source serves it from what the video's reads brought. */
+/** Audio is read by the source's segments, up to the one in which `to` lies, so that a remote source serves it from what the video's reads brought. */
 async function* audioBatches(
   source: Opened,
   track: Track,
   time: number,
   signal: AbortSignal,
+  to = Number.POSITIVE_INFINITY,
 ): AsyncGenerator<PacketBatch> {
   const { reader, timeline, info } = source;
   let n = segmentAt(timeline, Math.max(0, time));
   const from = time + info.startTime;
-  for (; n < timeline.segments.length; n++) {
+  for (; n < timeline.segments.length && (timeline.segments[n] as TimelineSegment).start < to; n++) {
     const batch = await reader.read(track.id, cutOf(source, n), signal);
     const packets = batch.packets.filter(({ pts, duration }) => pts + duration > from);
     yield holding(batch, n === 0 ? steadied(packets, track) : packets);

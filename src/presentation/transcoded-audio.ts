@@ -7,15 +7,18 @@ import { waitFor } from '../lib/abort.ts';
 import { describeCodec } from '../media/codecs/codecs.ts';
 import { type CopiedTrack, initSegment } from '../media/fmp4/init-segment.ts';
 import { mediaSegment } from '../media/fmp4/media-segment.ts';
+import { silentFrame } from '../media/silence.ts';
 import type { Packet, Track } from '../media/types.ts';
 import { audioSpan, directInput } from './direct.ts';
-import { audioFeed } from './feed.ts';
+import { audioFeed, audioPackets } from './feed.ts';
 import { LoudnessMeter } from './loudness.ts';
 import { GRACE_MS, TranscodedRendition, type Workshop } from './transcoded.ts';
 
 /** AAC frames before the first one that is kept: the encoder's priming, and what its window and bit reservoir need. */
 const AUDIO_PREROLL_FRAMES = 5;
 const FRAME = 1024;
+/** Seconds within which a packet is near a segment: it may be heard in it. */
+const NEAR = 1;
 
 export interface AudioQuality {
   /** 1, 2 or 6. */
@@ -35,6 +38,7 @@ export class TranscodedAudio extends TranscodedRendition {
   readonly processing: readonly string[];
   readonly #mix: Mix;
   readonly #out: CopiedTrack;
+  readonly #silent: Uint8Array | undefined;
   readonly #meter: LoudnessMeter | undefined;
 
   constructor(name: string, track: Track, { channels, loudness: target }: AudioQuality, shop: Workshop) {
@@ -48,6 +52,7 @@ export class TranscodedAudio extends TranscodedRendition {
     this.processing = soundInWords(mix, track.audio?.sampleRate ?? 0, target);
     this.#mix = mix;
     this.#out = aacTrack(track, channels);
+    this.#silent = silentFrame(this.#out.config)?.data;
     this.#meter = target === undefined ? undefined : new LoudnessMeter({ source, track, mix, ffmpeg, target });
   }
 
@@ -64,6 +69,41 @@ export class TranscodedAudio extends TranscodedRendition {
   }
 
   protected async *make(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+    let n = first;
+    // FFmpeg would make up what is missing before a packet all at once when that comes, 0.36 MB for each second.
+    for (; await this.#isSilent(n, signal); n++) yield this.#package(n, this.#silence(n));
+    yield* this.#encode(n, signal);
+  }
+
+  /** Whether the track has no packets in segment `n`, nor near it, and is not over. */
+  async #isSilent(n: number, signal: AbortSignal): Promise<boolean> {
+    const { source, direct } = this.shop;
+    const next = this.segments[n + 1];
+    if (direct || next === undefined || this.#silent === undefined) return false;
+    const { startTime } = source.info;
+    const from = (this.segments[n] as TimelineSegment).start - NEAR;
+    const to = next.start + NEAR;
+    const begin = this.track.startTime;
+    if (begin !== undefined) return begin - startTime >= to;
+    for await (const batch of audioPackets(source, this.track, from, to, signal)) {
+      using held = batch;
+      if (held.packets.length > 0) return false;
+    }
+    return true;
+  }
+
+  #silence(n: number): Packet[] {
+    const first = frameAt((this.segments[n] as TimelineSegment).start);
+    return Array.from({ length: this.#endFrame(n) - first }, (_, at) =>
+      this.#packet(first + at, this.#silent as Uint8Array),
+    );
+  }
+
+  #packet(frame: number, data: Uint8Array): Packet {
+    return { data, pts: (frame * FRAME) / AUDIO_RATE, duration: FRAME / AUDIO_RATE, key: true };
+  }
+
+  async *#encode(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { source, ffmpeg, stallMs, direct } = this.shop;
     const firstFrame = frameAt((this.segments[first] as TimelineSegment).start);
     const encodedFrom = Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1);
@@ -90,8 +130,7 @@ export class TranscodedAudio extends TranscodedRendition {
         n += 1;
         if (n === this.segments.length) return;
       }
-      if (frame >= firstFrame)
-        packets.push({ data, pts: (frame * FRAME) / AUDIO_RATE, duration: FRAME / AUDIO_RATE, key: true });
+      if (frame >= firstFrame) packets.push(this.#packet(frame, data));
       frame += 1;
     }
     if (packets.length > 0) yield this.#package(n++, packets);

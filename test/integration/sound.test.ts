@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { folder, script } from '../../src/ffmpeg/test-processes.ts';
 import { numberedMedia, plainMedia } from '../fixtures/media.ts';
 import { decibels, decodePcm, measure, type Pcm, rms, toneFrequency } from '../fixtures/pcm.ts';
 import { checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
@@ -280,4 +283,53 @@ describe('loudness is brought to the target', () => {
     assert.match(body.detail, /loudness/);
     await assert.rejects(startTestServer({ RAFFI_LOUDNESS: '-50' }), /RAFFI_LOUDNESS/);
   });
+});
+
+describe('sound that begins late', () => {
+  const scripts = folder();
+  /** A film of 60 s whose sound, a tone, begins at 40.3 s. */
+  const film = (name: string, codec: string): Promise<string> =>
+    plainMedia(name, [
+      ...['-f', 'lavfi', '-i', 'testsrc2=s=128x72:r=10:d=60'],
+      ...[
+        '-itsoffset',
+        '40.3',
+        '-f',
+        'lavfi',
+        '-i',
+        "aevalsrc='0.5*sin(2*PI*440*t)|0.5*sin(2*PI*440*t)':s=48000:d=19.7",
+      ],
+      ...['-c:v', 'libx264', '-preset', 'ultrafast', '-g', '20', '-c:a', codec, '-strict', '-2'],
+    ]);
+
+  for (const [name, codec] of [
+    ['late.mkv', 'dca'],
+    ['late.mp4', 'alac'],
+  ] as const) {
+    test(`${name}: silence until then, which takes no FFmpeg, whatever the order`, async () => {
+      const runs = join(scripts, `${name}.log`);
+      const ffmpeg = script(
+        join(scripts, `ffmpeg-${name}`),
+        `case "$*" in *adts*) echo run >> '${runs}' ;; esac\nexec ffmpeg "$@"`,
+      );
+      await using counted = await startTestServer({ RAFFI_FFMPEG_BIN: ffmpeg });
+      const id = await counted.create({ source: await film(name, codec) });
+      const root = `/sessions/${id}/audio-0-aac`;
+      // What a run looks ahead at lies before the tone too.
+      const early = await counted.bytes(`${root}/1.m4s`);
+      await counted.bytes(`${root}/0.m4s`);
+      assert.equal(existsSync(runs), false, 'silence was encoded');
+
+      const { init, segments } = await fetchRendition(counted, `${root}/playlist.m3u8`);
+      assert.deepEqual(segments[1], early);
+      const { rate, channels } = await decodePcm(init, segments);
+      const [samples] = channels as [Float32Array];
+      assert.ok(Math.abs(samples.length / rate - 60) < 0.1, `${samples.length / rate} s`);
+      const begin = samples.findIndex((sample) => Math.abs(sample) > 0.1) / rate;
+      assert.ok(Math.abs(begin - 40.3) < 0.025, `it begins at ${begin} s`);
+      assert.ok(rms(samples, 0, Math.floor(40.2 * rate)) < 1e-4);
+      assert.ok(Math.abs(rms(samples, 41 * rate, 59 * rate) - 0.5 * Math.SQRT1_2) < 0.01);
+      assert.ok(existsSync(runs), 'the tone was not encoded');
+    });
+  }
 });
