@@ -7,10 +7,13 @@ import { audioPackets } from './feed.ts';
 
 /** Tracks up to this long are measured whole, seconds; of longer ones there are samples. */
 const WHOLE = 90;
+/** A power of two. */
 const SAMPLES = 32;
 const SAMPLE_SECONDS = 3;
 /** No further sample is begun after this time, milliseconds: somebody waits for the first segment. */
 const BUDGET_MS = 1_000;
+/** But the gain is everybody's from then on: so many are taken in any case. */
+const LEAST_SAMPLES = 8;
 
 /** Measures a track once. The gain that it gives holds for all runs, whoever asked first. */
 export class LoudnessMeter implements AsyncDisposable {
@@ -57,8 +60,8 @@ async function* samples(source: Opened, track: Track, signal: AbortSignal): Asyn
   const { duration } = source.info;
   const begun = performance.now();
   let at = 0;
-  for (const [from, to] of windows(duration)) {
-    if (at > 0 && performance.now() - begun > BUDGET_MS) return;
+  for (const [n, [from, to]] of windows(duration).entries()) {
+    if (n >= LEAST_SAMPLES && at > 0 && performance.now() - begun > BUDGET_MS) return;
     const sampled: { first?: number; end: number } = { end: 0 };
     for await (const batch of audioPackets(source, track, from, to, signal)) {
       using held = batch;
@@ -78,8 +81,15 @@ async function* samples(source: Opened, track: Track, signal: AbortSignal): Asyn
 function windows(duration: number): [from: number, to: number][] {
   if (duration <= WHOLE) return [[0, Number.POSITIVE_INFINITY]];
   return Array.from({ length: SAMPLES }, (_, n) => {
-    // A step that shares no factor with their number visits them all.
-    const from = ((((n * 13 + 16) % SAMPLES) + 0.5) / SAMPLES) * (duration - SAMPLE_SECONDS);
+    // The van der Corput sequence, from the middle: a fixed step may keep pace with the scenes.
+    const from = ((((mirrored(n) + SAMPLES / 2) % SAMPLES) + 0.5) / SAMPLES) * (duration - SAMPLE_SECONDS);
     return [from, from + SAMPLE_SECONDS];
   });
+}
+
+/** The bits of a number below `SAMPLES` in the opposite order. */
+function mirrored(n: number): number {
+  let bits = 0;
+  for (let bit = 1; bit < SAMPLES; bit *= 2) bits = 2 * bits + (n & bit ? 1 : 0);
+  return bits;
 }
