@@ -17,6 +17,8 @@ import { BLOCK } from './wire/reader.ts';
 const OWN_PIECE_SECONDS = 1;
 /** How much slower a peer must be for its blocks to be taken from it: first those of the very slow, then of the slow. */
 const STEAL_RATIOS = [10, 3];
+/** And how much later they must be expected of it: what comes sooner is on its way already, and would come twice. */
+const STEAL_SECONDS = 0.5;
 /** What a read waits for is asked of another peer when it is late by so much, or would come sooner by so much and this factor. */
 const LATE_SECONDS = 0.15;
 const SOONER = 1.5;
@@ -260,8 +262,9 @@ export class Picker {
       } else {
         const age = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
         const receiving = other.receiving === piece && other.receivingBlock === block;
-        if (age < 3 * other.queueSeconds + 1 && (receiving || peer.known.isReserve || peer.rate < other.rate * ratio))
-          continue;
+        const slower = !receiving && !peer.known.isReserve && peer.rate >= other.rate * ratio;
+        const pays = slower && other.secondsUntil(key) > peer.queueSeconds + STEAL_SECONDS;
+        if (!pays && age < 3 * other.queueSeconds + 1) continue;
         piece.unask(block, other);
         other.cancel(key, piece.index, block * BLOCK, piece.blockLength(block));
       }
