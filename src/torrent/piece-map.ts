@@ -114,9 +114,9 @@ export class PieceMap {
     }
   }
 
-  /** Resolves when the whole range is at hand. @throws the signal's reason; what `fail` is given. */
-  async wait(range: ByteRange, signal: AbortSignal | undefined): Promise<void> {
-    signal?.throwIfAborted();
+  /** Resolves when the whole range is at hand. @throws the reason of the first signal that aborts; what `fail` is given. */
+  async wait(range: ByteRange, ...signals: readonly (AbortSignal | undefined)[]): Promise<void> {
+    for (const signal of signals) signal?.throwIfAborted();
     const { first, end } = this.piecesOf(range);
     const pieces: number[] = [];
     for (let piece = first; piece < end; piece++) if (!this.has(piece)) pieces.push(piece);
@@ -124,12 +124,12 @@ export class PieceMap {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const waiter: Waiter = { missing: pieces.length, pieces, resolve, reject };
     for (const piece of pieces) this.#join(piece, waiter);
-    const leave = (): void => reject(signal?.reason);
-    signal?.addEventListener('abort', leave, { once: true });
+    const leave = (): void => reject(signals.find((signal) => signal?.aborted)?.reason);
+    for (const signal of signals) signal?.addEventListener('abort', leave, { once: true });
     try {
       await promise;
     } finally {
-      signal?.removeEventListener('abort', leave);
+      for (const signal of signals) signal?.removeEventListener('abort', leave);
       for (const piece of pieces) this.#leave(piece, waiter);
     }
   }

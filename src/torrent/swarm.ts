@@ -28,6 +28,9 @@ import { WebSeeds } from './webseed/web-seeds.ts';
 
 type EngineEvent = Parameters<EngineHandlers['event']>[0];
 
+/** So long a demand may wait for the next one, when nobody waits for what it asks for: a window that moves with its reader is far ahead of it. */
+const DEMAND_MS = 10;
+
 /** What is known of a torrent before any peer is asked. */
 export interface TorrentSeed {
   readonly infoHash: InfoHash;
@@ -97,6 +100,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   #stats: TorrentStats | undefined;
   #capacity = 0;
   #demandDue = false;
+  #demandTimer: NodeJS.Timeout | undefined;
   #starting: Promise<void>;
   #disposal: Promise<void> | undefined;
 
@@ -273,8 +277,14 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   /** @see SourceHost */
-  changed(): void {
+  changed(isUrgent = true): void {
     if (this.#demandDue || this.#life.signal.aborted) return;
+    if (!isUrgent) {
+      this.#demandTimer ??= setTimeout(() => this.changed(), DEMAND_MS);
+      return;
+    }
+    clearTimeout(this.#demandTimer);
+    this.#demandTimer = undefined;
     this.#demandDue = true;
     queueMicrotask(() => {
       this.#demandDue = false;
@@ -453,6 +463,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   async #close(): Promise<void> {
     clearTimeout(this.#metadataTimer);
+    clearTimeout(this.#demandTimer);
     const closed = new AppError('server-closing', 'The torrent is no longer open.');
     this.#life.abort(closed);
     this.#unusable(closed);

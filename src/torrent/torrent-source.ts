@@ -37,8 +37,8 @@ export interface SourceHost {
   /** Why nothing comes at the moment, if so. */
   readonly failure: AppError | undefined;
   readonly timeline: Timeline;
-  /** What is wanted has changed. */
-  changed(): void;
+  /** What is wanted has changed. @param isUrgent false: nobody waits for what is new in it. */
+  changed(isUrgent: boolean): void;
   closed(source: TorrentSource): void;
 }
 
@@ -90,38 +90,38 @@ export class TorrentSource implements Source {
     const range = { start, end: this.file.offset + end };
     const head = this.#playheads.read({ start: offset, end }, this.#limits());
     if (offset > 0) this.#lookedFurther = true;
-    const ended = signal ? AbortSignal.any([signal, this.#life.signal]) : this.#life.signal;
     try {
-      while (!this.#host.pieces.isComplete(range)) await this.#wait({ range, head }, ended);
+      while (!this.#host.pieces.isComplete(range)) await this.#wait({ range, head }, signal);
     } catch (error) {
       if (signal?.aborted) this.#playheads.leave(head);
       throw error;
     } finally {
-      this.#changed();
+      this.#changed(false);
     }
-    return this.#fetch(range, ended);
+    return this.#fetch(range, signal);
   }
 
-  async #wait(wait: Wait, signal: AbortSignal): Promise<void> {
+  async #wait(wait: Wait, signal: AbortSignal | undefined): Promise<void> {
     const { pieces, failure, timeline } = this.#host;
     if (failure) throw failure;
     const { start, end } = wait.range;
     const since = timeline.ms;
     this.#waits.add(wait);
-    this.#changed();
+    this.#changed(true);
     try {
-      await pieces.wait(wait.range, signal);
+      await pieces.wait(wait.range, signal, this.#life.signal);
       timeline.waited(since, start - this.file.offset, end - start);
     } finally {
       this.#waits.delete(wait);
     }
   }
 
-  async #fetch({ start, end }: ByteRange, signal: AbortSignal): Promise<Uint8Array> {
+  async #fetch({ start, end }: ByteRange, signal: AbortSignal | undefined): Promise<Uint8Array> {
     const bytes = processPool.acquire(end - start);
     try {
       await this.#host.files.read(bytes, start);
-      signal.throwIfAborted();
+      signal?.throwIfAborted();
+      this.#life.signal.throwIfAborted();
       return bytes;
     } catch (error) {
       processPool.release(bytes);
@@ -142,7 +142,7 @@ export class TorrentSource implements Source {
 
   expectRate(bytesPerSecond: number): void {
     this.#rate = bytesPerSecond;
-    this.#changed();
+    this.#changed(false);
   }
 
   confine(start: number, end: number): Disposable {
@@ -150,7 +150,7 @@ export class TorrentSource implements Source {
     return {
       [Symbol.dispose]: () => {
         confinement[Symbol.dispose]();
-        this.#changed();
+        this.#changed(false);
       },
     };
   }
@@ -220,15 +220,15 @@ export class TorrentSource implements Source {
     return { most: Math.min(wished, this.#host.mostAhead), viewers: this.#host.viewers };
   }
 
-  #changed(): void {
+  #changed(isUrgent: boolean): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     if (this.#life.signal.aborted) return;
     const again = this.#playheads.prune(this.#limits());
     if (again !== undefined) {
-      this.#timer = setTimeout(() => this.#changed(), again);
+      this.#timer = setTimeout(() => this.#changed(false), again);
       this.#timer.unref();
     }
-    this.#host.changed();
+    this.#host.changed(isUrgent);
   }
 }
