@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Agent, get, type IncomingMessage } from 'node:http';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -46,6 +46,22 @@ export async function startServer(
   };
 }
 
+/** Node's own server, which does nothing but answer with 2 kB, in a process of its own: how long that takes, the machine is to blame for. */
+export async function startPlain(): Promise<{ readonly url: string } & AsyncDisposable> {
+  const code = `const body = Buffer.alloc(2048, 32);
+    require('node:http').createServer((_, answer) => answer.end(body)).listen(0, '127.0.0.1', function () { console.log(this.address().port); });`;
+  const child = spawn(process.execPath, ['-e', code], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [port] = (await once(createInterface({ input: child.stdout }), 'line')) as [string];
+  return {
+    url: `http://127.0.0.1:${port}/`,
+    async [Symbol.asyncDispose]() {
+      const exited = once(child, 'exit');
+      child.kill();
+      await exited;
+    },
+  };
+}
+
 /** Kilobytes of `VmRSS` or `VmHWM` of a process on Linux. */
 export function memoryKb(pid: number, field: 'VmRSS' | 'VmHWM'): number {
   const match = new RegExp(`${field}:\\s+(\\d+) kB`).exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
@@ -56,8 +72,28 @@ const TICKS_PER_SECOND = 100; // USER_HZ, the same on every Linux
 
 /** User and system time of one process and its threads, without its children, seconds. */
 export function cpuSeconds(pid: number): number {
-  const fields = (readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1] as string).split(' ');
+  return secondsOf(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+}
+
+function secondsOf(stat: string): number {
+  const fields = (stat.split(') ')[1] as string).split(' ');
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** The same by thread: the main one, and those of each name together. Threads that have ended are not in it. */
+export function threadSeconds(pid: number): Map<string, number> {
+  const seconds = new Map<string, number>();
+  for (const thread of readdirSync(`/proc/${pid}/task`)) {
+    const stat = readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8');
+    const name = Number(thread) === pid ? 'main' : stat.slice(stat.indexOf('(') + 1, stat.indexOf(')'));
+    seconds.set(name, (seconds.get(name) ?? 0) + secondsOf(stat));
+  }
+  return seconds;
+}
+
+/** Milliseconds that a process's main thread has been ready to run, and waited for a processor. */
+export function waitedMs(pid: number): number {
+  return Number(readFileSync(`/proc/${pid}/task/${pid}/schedstat`, 'utf8').split(' ')[1]) / 1e6;
 }
 
 export async function createSession(server: BenchServer, source: string): Promise<string> {
