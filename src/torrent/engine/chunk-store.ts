@@ -3,7 +3,7 @@
  *
  * A write is made at once, in this thread: another one would first have to fetch the bytes from this one's processor, which takes
  * three times as long as writing them (measured: 1.6 s/GB instead of 0.5). That waits for a slow disk, though; so when one
- * write has taken long, those of the next seconds go the other way, one at a time.
+ * write has taken long, those of the next seconds go the other way, one at a time. Waiting for a processor is no fault of the disk.
  *
  * Invariant: `#writing` is true exactly while a write is under way; `#writes` are those behind it, in order. `#open` holds one entry per chunk that is open or being opened; `users` counts the operations under way on it. An entry
  * is closed only with no users: when there are more than `MAX_OPEN`, when its chunk is forgotten, or with the store.
@@ -12,6 +12,7 @@ import { close, constants, open, openSync, read, write, writeSync } from 'node:f
 import { mkdir, rm } from 'node:fs/promises';
 import { chunkFile } from './chunks.ts';
 import { clock } from './clock.ts';
+import { waitedForProcessor } from './run-delay.ts';
 
 const MAX_OPEN = 16;
 /** Written at once: more makes the kernel take large pages of fresh memory, which cost ten times the copying (measured). */
@@ -21,6 +22,8 @@ const MODE = 0o644;
 /** Milliseconds: a write that takes longer shows a slow disk, and for how long that is believed. */
 const LONG_MS = 150;
 const SLOW_MS = 5000;
+/** How old the last look may be at how long the thread has waited for a processor: what it waited since then may all have been in one write. */
+const WAITED_AGE_MS = 250;
 
 interface Handle {
   readonly chunk: number;
@@ -39,6 +42,8 @@ export class ChunkStore {
   readonly #writes: { readonly offset: number; readonly bytes: Buffer; readonly done: Done }[] = [];
   #writing = false;
   #slowUntil = 0;
+  #waited = 0;
+  #waitedAt = Number.NEGATIVE_INFINITY;
   #closed = false;
   #idle: (() => void) | undefined;
   #operations = 0;
@@ -63,6 +68,7 @@ export class ChunkStore {
   #writeNow(offset: number, bytes: Buffer, done: Done): boolean {
     const chunk = Math.floor(offset / this.#chunkLength);
     const began = performance.now();
+    if (began - this.#waitedAt > WAITED_AGE_MS) this.#lookAtWaits(began);
     let failure: Error | null = null;
     try {
       const fd = this.#openNow(chunk);
@@ -74,9 +80,22 @@ export class ChunkStore {
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error));
     }
-    if (performance.now() - began > LONG_MS) this.#slowUntil = clock.now + SLOW_MS;
+    if (performance.now() - began > LONG_MS) this.#judgeDisk(began);
     done(failure);
     return true;
+  }
+
+  /** A write has taken long, since `began`. */
+  #judgeDisk(began: number): void {
+    const before = this.#waited;
+    const now = performance.now();
+    this.#lookAtWaits(now);
+    if (now - began - (this.#waited - before) > LONG_MS) this.#slowUntil = clock.now + SLOW_MS;
+  }
+
+  #lookAtWaits(now: number): void {
+    this.#waited = waitedForProcessor();
+    this.#waitedAt = now;
   }
 
   #openNow(chunk: number): number | undefined {
@@ -100,7 +119,7 @@ export class ChunkStore {
     this.#use(chunk, over, (fd, end) => {
       const from = offset - chunk * this.#chunkLength;
       const go = (at: number): void => {
-        write(fd, bytes, at, bytes.length - at, from + at, (error, written) => {
+        write(fd, bytes, at, Math.min(SLICE, bytes.length - at), from + at, (error, written) => {
           if (error) end(error);
           else if (at + written < bytes.length) go(at + written);
           else end(null);
