@@ -14,7 +14,8 @@ import { chunkFile } from './chunks.ts';
 import { clock } from './clock.ts';
 import { waitedForProcessor } from './run-delay.ts';
 
-const MAX_OPEN = 16;
+/** About as many as pieces are made at once: of a torrent that is fetched rarest first, each lies in another chunk. */
+const MAX_OPEN = 48;
 /** Written at once: more makes the kernel take large pages of fresh memory, which cost ten times the copying (measured). */
 const SLICE = 32 * 1024;
 const FLAGS = constants.O_RDWR | constants.O_CREAT;
