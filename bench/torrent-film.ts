@@ -1,14 +1,15 @@
 /**
  * In Chromium, a film of 5 Mb/s from a swarm of 1 MB/s: from the link to the first frame, stalls in the next seconds, and from each of 10 seeks to its frame.
  *
- *   node bench/make-media.mjs && node bench/torrent-film.ts [--seconds 600] [--piece 524288] [--rate 1000000] [--long]
+ *   node bench/make-media.mjs && node bench/torrent-film.ts [--seconds 600] [--piece 524288] [--rate 1000000] [--long] [--timeline]
  */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { launchBrowser, PlayerPage, startServer } from '../test/e2e/browser.ts';
+import { launchBrowser, PlayerPage } from '../test/e2e/browser.ts';
+import { startServer } from './lib/server.ts';
 import { infoOf } from './lib/torrent/info.ts';
 import { filmOf, seed, torrentOfFile } from './lib/torrent/swarm.ts';
 
@@ -18,6 +19,7 @@ const { values } = parseArgs({
     piece: { type: 'string', default: '524288' },
     rate: { type: 'string', default: '1000000' },
     long: { type: 'boolean', default: false },
+    timeline: { type: 'boolean', default: false },
     folder: { type: 'string', default: join(tmpdir(), 'raffi-bench-torrent') },
   },
 });
@@ -27,6 +29,34 @@ const seconds = Number(values.seconds);
 /** Parts of the film: far from each other, forwards and backwards. */
 const PLACES = [0.5, 0.13, 0.88, 0.31, 0.72, 0.05, 0.61, 0.94, 0.22, 0.42];
 
+/** With `--timeline`: what happened when, in ms since `begin`; what the server logged in parentheses. */
+class Marks {
+  #lines: string[] = [];
+  #began = performance.now();
+
+  begin(): void {
+    this.#lines = [];
+    this.#began = performance.now();
+  }
+
+  mark(what: string): void {
+    this.#lines.push(`${Math.round(performance.now() - this.#began)} ${what}`);
+  }
+
+  /** A line of the server's debug log. */
+  readonly logged = (line: string): void => {
+    if (!line.startsWith('{')) return;
+    const { milestone, ms, from, offset, length } = JSON.parse(line) as Record<string, string | number>;
+    if (milestone === 'read') this.mark(`(read ${offset}+${length} waited ${Number(ms) - Number(from)})`);
+    else if (milestone !== undefined) this.mark(`(${milestone})`);
+  };
+
+  print(heading: string): void {
+    if (values.timeline) console.log(`${heading}\n  ${this.#lines.join('\n  ')}`);
+  }
+}
+
+const marks = new Marks();
 const { file } = await filmOf(values.folder, { container: 'mkv', seconds, short: !values.long });
 const torrent = await torrentOfFile(file, Number(values.piece));
 const { infoHash } = infoOf(readFileSync(torrent));
@@ -34,19 +64,27 @@ const directory = await mkdtemp(join(values.folder, 'server-'));
 {
   const save = join(values.folder, 'seed');
   await using seeders = await seed({ torrent, save, count: 1, uploadLimit: Number(values.rate) });
-  await using server = await startServer({
-    RAFFI_TORRENT_DIR: directory,
-    RAFFI_TORRENT_DHT: '0',
-    RAFFI_TORRENT_LSD: '0',
-    RAFFI_ALLOW_PRIVATE_SOURCES: '1',
-    RAFFI_HWACCEL: 'none',
-  });
+  await using server = await startServer(
+    {
+      RAFFI_TORRENT_DIR: directory,
+      RAFFI_TORRENT_DHT: '0',
+      RAFFI_TORRENT_LSD: '0',
+      RAFFI_ALLOW_PRIVATE_SOURCES: '1',
+      RAFFI_HWACCEL: 'none',
+      ...(values.timeline ? { DEBUG: '1' } : {}),
+    },
+    values.timeline ? { log: marks.logged } : {},
+  );
   const browser = await launchBrowser();
   await using player = await PlayerPage.open(browser, server);
   const began = performance.now();
+  player.page.on('request', (request) => marks.mark(`asked for ${new URL(request.url()).pathname}`));
+  player.page.on('requestfinished', (request) => marks.mark(`has ${new URL(request.url()).pathname}`));
+  marks.begin();
   await player.enter(`magnet:?xt=urn:btih:${infoHash}&x.pe=127.0.0.1:${seeders.ports[0]}`);
   await player.until('video.readyState >= 3 && video.currentTime > 0', 60_000);
   const first = performance.now() - began;
+  marks.print('link to playing');
   await player.page.evaluate(`(() => {
     const { video } = globalThis.__raffi;
     globalThis.stalls = 0;
@@ -57,6 +95,7 @@ const directory = await mkdtemp(join(values.folder, 'server-'));
   const seeks: number[] = [];
   for (const place of PLACES) {
     const target = place * seconds;
+    marks.begin();
     const ms = await player.page.evaluate<number>(`new Promise((resolve) => {
       const { video } = globalThis.__raffi;
       const start = performance.now();
@@ -68,6 +107,7 @@ const directory = await mkdtemp(join(values.folder, 'server-'));
       video.currentTime = ${target};
     })`);
     seeks.push(ms);
+    marks.print(`to ${target} s: ${Math.round(ms)} ms`);
   }
   await browser.close();
   console.log(

@@ -10,6 +10,7 @@ import {
 import { answeredProblem, describeCodecs, describeError, describeProblem } from './failures.js';
 import { Metrics } from './metrics.js';
 import { Qualities, sourceIndex } from './qualities.js';
+import { keepSegmentTimes } from './segment-times.js';
 import { restoreSubtitles } from './subtitle-tracks.js';
 import { isTorrent, mayPass } from './torrent.js';
 import Hls from './vendor/hls.mjs';
@@ -287,6 +288,7 @@ export class Playback {
     hls.on(Hls.Events.ERROR, (_event, data) => this.#error(data));
     hls.on(Hls.Events.AUDIO_TRACKS_UPDATED, () => this.#on.tracks());
     hls.on(Hls.Events.AUDIO_TRACK_SWITCHED, () => this.#on.tracks());
+    keepSegmentTimes(hls);
     qualities.attach(hls, track);
     hls.on(Hls.Events.LEVEL_SWITCHED, () => this.#on.tracks());
     hls.on(Hls.Events.MANIFEST_PARSED, () => restoreSubtitles(hls));

@@ -38,6 +38,29 @@ describe('the page', { timeout: 180_000 }, () => {
     assert.deepEqual(player.troubles, []);
   });
 
+  test('knows where segments begin, so that a seek to there does not fetch the one before', async () => {
+    await using player = await PlayerPage.open(browser, server);
+    await player.enter(await film());
+    await player.playing();
+    // hls.js has looked into segments of picture and sound.
+    const looked = '({ details }) => details?.fragments.some(({ startDTS }) => startDTS > 0)';
+    await player.until(`hls.levels.some(${looked}) && hls.audioTracks.some(${looked})`);
+    const late = await player.page.evaluate<number[]>(`(() => {
+      const { hls } = globalThis.__raffi;
+      return [...hls.levels, ...hls.audioTracks].filter(${looked}).flatMap(({ details: { fragments } }) => {
+        let start = 0;
+        return fragments.map((fragment) => {
+          const late = fragment.start - start;
+          start += Number(fragment.tagList.find(([name]) => name === 'INF')[1]);
+          return late;
+        });
+      });
+    })()`);
+    assert.ok(late.length > 10);
+    // Its time 0 is that of the first picture, which is not the presentation's; a picture lasts 40 ms.
+    assert.ok(Math.max(...late) < 0.002 && Math.min(...late) > -0.04, `${late}`);
+  });
+
   test('plays an MP4 from a link', async () => {
     const file = await numberedMedia({ container: 'mp4', video: 'h264', audio: ['aac'], seconds: 20 });
     await using origin = await startOrigin({ file, path: '/films/holiday.mp4' });
