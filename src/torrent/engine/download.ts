@@ -91,7 +91,7 @@ export class Download {
     this.#unwanted = true;
     for (const peer of this.#owner.peers) this.#withdraw(peer, (key) => this.#rankOf(key) === RANK.none, 0);
     if (!this.#demanded) this.#reclaim();
-    else if (fresh.some((piece) => !this.have.has(piece) && this.picker.active[piece]?.free !== 0)) this.#preempt();
+    else this.#preempt(fresh.filter((piece) => !this.have.has(piece) && this.picker.active[piece]?.free !== 0));
     this.fillAll();
   }
 
@@ -99,11 +99,15 @@ export class Download {
     return this.picker.lanes.rankOf[this.picker.pieceOf(key)]!;
   }
 
-  /** A reader waits: what is asked for beyond what is on its way already, and nobody waits for, goes behind it. */
-  #preempt(): void {
+  /** A reader waits: what is asked for beyond what is on its way already, and is less urgent, goes behind it. @param fresh what it waits for. */
+  #preempt(fresh: readonly number[]): void {
+    if (fresh.length === 0) return;
+    const { lanes } = this.picker;
+    const first = fresh.some((piece) => lanes.isFirst(piece));
+    const isBehind = (key: number): boolean =>
+      this.#rankOf(key) !== RANK.waiting || (first && !lanes.isFirst(this.picker.pieceOf(key)));
     for (const peer of this.#owner.peers)
-      if (peer.queueSeconds > PREEMPT_SECONDS)
-        this.#withdraw(peer, (key) => this.#rankOf(key) > RANK.waiting, PREEMPT_SPARES);
+      if (peer.queueSeconds > PREEMPT_SECONDS) this.#withdraw(peer, isBehind, PREEMPT_SPARES);
   }
 
   /** Cancels the requests that `which` chooses, except the first `spared` of all. */
@@ -171,11 +175,17 @@ export class Download {
     reader.setSink(piece.memoryOf(block), piece.placeOf(block));
   }
 
-  /** A block that was cancelled, and comes all the same: welcome if nobody else is asked for it. */
+  /** A block that was cancelled, and comes all the same: welcome, before another peer that is asked for it has begun. */
   #adopt(piece: PeerPiece, block: number, peer: Peer): boolean {
-    if (piece.isHere(block) || piece.askedOf(block) !== undefined) return false;
-    if (!piece.isOpen(block) || (piece.solo !== undefined && piece.solo !== peer)) return false;
+    if (piece.isHere(block) || !piece.isOpen(block) || (piece.solo !== undefined && piece.solo !== peer)) return false;
     if (piece.needsSolo || peer.known.suspected) return false;
+    const other = piece.askedOf(block);
+    if (other !== undefined) {
+      const isComing = other.receiving === piece && other.receivingBlock === block;
+      if (isComing || piece.secondOf(block) !== undefined) return false;
+      this.#unask(piece, block, other);
+      other.cancel(this.picker.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
+    }
     piece.ask(block, peer);
     return true;
   }
@@ -220,6 +230,7 @@ export class Download {
     const wanted = this.layout.hashes.subarray(index * 20, index * 20 + 20);
     if (piece.digest().equals(wanted)) {
       this.picker.finished(piece);
+      this.picker.lanes.had(index);
       this.have.set(index);
       this.verifiedBytes += piece.length;
       for (const known of piece.contributors()) known.useful = true;

@@ -2,9 +2,10 @@
  * What is wanted, as lists of pieces ("lanes") by rank, made from a `Demand`.
  *
  * Invariant: in each lane, every piece before `cursor` is had, or all its blocks are asked for or here; whoever frees a
- * block calls `reopened`. `rankOf[piece]` is the best rank of all lanes that contain it.
+ * block calls `reopened`. `rankOf[piece]` is the best rank of all lanes that contain it. Lanes of readers that wait are in the order in which these are to be helped.
  */
-import type { ByteRange, Demand } from '../protocol.ts';
+import type { ByteRange, Demand, ReaderDemand } from '../protocol.ts';
+import { clock } from './clock.ts';
 import type { Layout } from './layout.ts';
 
 export const RANK = { none: 0, waiting: 1, ahead: 2, index: 3, rest: 4 } as const;
@@ -14,15 +15,21 @@ export interface Lane {
   cursor: number;
 }
 
+/** Of readers that wait, the one comes first that was given a piece longest ago; who is new is taken to have been given one so long ago. */
+const HEAD_START_MS = 1000;
 /** The order of the rest is made anew when it is this old and something has changed since. */
 const REST_AGE_MS = 2000;
 
 export class Lanes {
   readonly #layout: Layout;
   readonly rankOf: Uint8Array;
-  /** By rank. Within a rank the lanes take turns, beginning with `turn`. */
+  /** By rank. Those that wait are served in this order; within another rank the lanes take turns, beginning with `turn`. */
   readonly byRank: Lane[][] = [[], [], [], [], []];
   readonly turn = [0, 0, 0, 0, 0];
+  /** When each reader was given a piece that it waited for. */
+  #served = new Map<number, number>();
+  /** The readers of the lanes that wait. */
+  readonly #readerOf = new WeakMap<Lane, number>();
   #rest: readonly ByteRange[] = [];
   #restMade = Number.NEGATIVE_INFINITY;
   #rarityChanged = false;
@@ -48,12 +55,43 @@ export class Lanes {
     this.byRank[RANK.index] = demand.index.length > 0 ? [this.#lane(demand.index, RANK.index)] : [];
     const ahead = demand.readers.filter((reader) => reader.ahead.length > 0);
     this.byRank[RANK.ahead] = ahead.map((reader) => this.#lane(reader.ahead, RANK.ahead));
-    const waiting = demand.readers.filter((reader) => reader.waiting.length > 0);
-    this.byRank[RANK.waiting] = waiting.map((reader) => this.#lane(reader.waiting, RANK.waiting));
+    this.byRank[RANK.waiting] = this.#waitingLanes(demand.readers);
     const fresh: number[] = [];
     for (const { pieces } of this.byRank[RANK.waiting]!)
       for (const piece of pieces) if (!waited.has(piece)) fresh.push(piece);
     return fresh;
+  }
+
+  #waitingLanes(readers: readonly ReaderDemand[]): Lane[] {
+    const before = this.#served;
+    this.#served = new Map();
+    for (const { reader } of readers) this.#served.set(reader, before.get(reader) ?? clock.now - HEAD_START_MS);
+    const lanes: Lane[] = [];
+    for (const { reader, waiting } of readers) {
+      if (waiting.length === 0) continue;
+      const lane = this.#lane(waiting, RANK.waiting);
+      this.#readerOf.set(lane, reader);
+      lanes.push(lane);
+    }
+    return this.#inOrder(lanes);
+  }
+
+  #inOrder(lanes: Lane[]): Lane[] {
+    const served = (lane: Lane): number => this.#served.get(this.#readerOf.get(lane)!)!;
+    return lanes.sort((a, b) => served(a) - served(b));
+  }
+
+  /** A piece is had: those who waited for it stand back behind those who wait still. */
+  had(piece: number): void {
+    if (this.rankOf[piece] !== RANK.waiting) return;
+    const lanes = this.byRank[RANK.waiting]!;
+    for (const lane of lanes) if (lane.pieces.includes(piece)) this.#served.set(this.#readerOf.get(lane)!, clock.now);
+    this.#inOrder(lanes);
+  }
+
+  /** Whether it is of what is most urgent of all: that of the first reader of those that wait. */
+  isFirst(piece: number): boolean {
+    return this.byRank[RANK.waiting]![0]?.pieces.includes(piece) ?? false;
   }
 
   /** Whether anything of these ranks is wanted. */

@@ -36,8 +36,8 @@ const FEWEST_REQUESTS = 3;
 /** At first, among all peers that may come: more for the only one, whom nobody else can help. */
 const FIRST_REQUESTS = 16;
 const FEWEST_FIRST = 4;
-/** As long as nothing is known of a peer's rate, it may be asked for so much. */
-const FIRST_SLOW = 16;
+/** A peer that may be faster than it has shown is asked for so many times what its rate asks for. */
+const SLOW_START = 2;
 /** What clients commonly allow, unless they say otherwise (BEP 10 `reqq`). */
 const COMMON_QUEUE = 250;
 const MOST_QUEUE = 500;
@@ -235,9 +235,18 @@ export class Peer {
   counted(bytes: number): void {
     this.#received += bytes;
     this.downloaded += bytes;
-    if (this.#slowStart) this.#pipeline += 1;
     if (!this.#measured)
       this.rate = (this.downloaded * 1000) / Math.max(LEAST_INTERVAL_MS, clock.now - this.#firstAskedAt);
+    if (this.#slowStart && this.#pipeline < SLOW_START * this.#blocksIn(this.#leastDepth)) this.#pipeline += 1;
+  }
+
+  /** Blocks that come in so many seconds. */
+  #blocksIn(seconds: number, rate = this.rate): number {
+    return Math.max(FEWEST_REQUESTS, Math.ceil((rate * seconds) / BLOCK));
+  }
+
+  get #leastDepth(): number {
+    return Math.min(MOST_DEPTH, LEAST_DEPTH + ROUND_TRIPS * this.#roundTrip);
   }
 
   sent(bytes: number): void {
@@ -252,15 +261,13 @@ export class Peer {
       this.#before = now;
       // Nothing for a whole interval, where blocks should have come: it answers in bursts, and the next one may be larger.
       const inBursts = now === 0 && this.rate * seconds > BLOCK;
-      const least = Math.min(MOST_DEPTH, LEAST_DEPTH + ROUND_TRIPS * this.#roundTrip);
-      this.#depth = inBursts ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(least, this.#depth * 0.94);
+      this.#depth = inBursts ? Math.min(MOST_DEPTH, this.#depth * 1.6) : Math.max(this.#leastDepth, this.#depth * 0.94);
       this.rate = this.#measured ? this.rate * 0.6 + now * 0.4 : Math.max(this.rate, now);
       this.#measured = this.downloaded > 0;
       // A burst in one interval is no reason to ask for more; a beginning is.
-      const base = this.#slowStart ? Math.max(this.rate, now) : this.rate;
-      const wanted = Math.max(FEWEST_REQUESTS, Math.ceil((base * this.#depth) / BLOCK));
+      const wanted = this.#blocksIn(this.#depth, this.#slowStart ? Math.max(this.rate, now) : this.rate);
       if (this.#slowStart && !grown && this.#pipeline > wanted) this.#slowStart = false;
-      this.#pipeline = this.#slowStart ? Math.min(this.#pipeline, Math.max(FIRST_SLOW, wanted * 2)) : wanted;
+      if (!this.#slowStart) this.#pipeline = wanted;
     }
     this.uploadRate = this.uploadRate * 0.6 + (this.#sent / seconds) * 0.4;
     this.#received = 0;

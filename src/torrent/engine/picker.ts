@@ -1,6 +1,6 @@
 /**
- * Which block to ask a peer for next. In this order: what a read waits for; the windows ahead of the playheads, in turn;
- * the index; the rest. Within a rank a peer goes on with the piece that it is at; one that is fast enough to make a
+ * Which block to ask a peer for next. In this order: what reads wait for, whoever was given something longest ago first; the windows ahead of the playheads, in turn;
+ * the index; the rest. What is waited for is made by all together, piece after piece. Else a peer goes on with the piece that it is at; one that is fast enough to make a
  * piece alone begins its own; others join the first that has free blocks. Where nothing is free of what a read waits for, blocks
  * that come late are asked twice, before anything of less urgency; where nothing is free at all, it takes over from slower peers.
  */
@@ -133,6 +133,7 @@ export class Picker {
       const urgent = rank === RANK.waiting;
       const { current } = peer;
       if (
+        !urgent &&
         current !== undefined &&
         this.lanes.rankOf[current.index] === rank &&
         this.active[current.index] === current &&
@@ -148,7 +149,7 @@ export class Picker {
   }
 
   #chooseFrom(lanes: readonly Lane[], rank: number, peer: Peer): PeerPiece | undefined {
-    const turn = this.lanes.turn[rank]!;
+    const turn = rank === RANK.waiting ? 0 : this.lanes.turn[rank]!;
     for (let step = 0; step < lanes.length; step += 1) {
       const at = (turn + step) % lanes.length;
       const found = this.#find(lanes[at]!, rank, peer);

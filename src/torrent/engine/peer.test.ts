@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { beforeEach, describe, test } from 'node:test';
+import { clock } from './clock.ts';
+import type { Link } from './handshake.ts';
+import { Peer } from './peer.ts';
+import type { KnownPeer } from './peer-book.ts';
+import { BLOCK } from './wire/reader.ts';
+
+const TICK_MS = 250;
+
+/** A peer behind a line: blocks come one after the other, at `rate` bytes per second, the first of them a round trip after it was asked for. */
+class Far {
+  readonly peer: Peer;
+  readonly #rate: number;
+  readonly #rttMs: number;
+  #next = 0;
+  #free = clock.now;
+  #measured = clock.now;
+  readonly #coming: { begins: number; at: number; key: number }[] = [];
+
+  constructor(rate: number, rttMs: number, others: number) {
+    this.#rate = rate;
+    this.#rttMs = rttMs;
+    const link = { transport: { write: () => {} } } as unknown as Link;
+    this.peer = new Peer(link, {} as KnownPeer, true, others);
+  }
+
+  /** @returns the most that was asked for at once. */
+  run(ms: number): number {
+    const end = clock.now + ms;
+    let most = 0;
+    for (; clock.now < end; clock.now += 1) {
+      for (const { begins, key } of this.#coming) if (begins <= clock.now) this.peer.answers(key);
+      for (let next = this.#coming[0]; next !== undefined && next.at <= clock.now; next = this.#coming[0]) {
+        this.#coming.shift();
+        this.peer.counted(BLOCK);
+        this.peer.answered(next.key);
+      }
+      while (this.peer.room > 0) this.#ask();
+      most = Math.max(most, this.peer.asked.size);
+      if (clock.now - this.#measured < TICK_MS) continue;
+      this.peer.measure((clock.now - this.#measured) / 1000);
+      this.#measured = clock.now;
+    }
+    return most;
+  }
+
+  #ask(): void {
+    const key = this.#next++;
+    this.peer.ask(key, 0, key * BLOCK, BLOCK);
+    const begins = Math.max(this.#free, clock.now + this.#rttMs);
+    this.#free = begins + (BLOCK / this.#rate) * 1000;
+    this.#coming.push({ begins, at: this.#free, key });
+  }
+}
+
+describe('how much a peer is asked for', () => {
+  beforeEach(() => {
+    clock.now = 50_000;
+  });
+
+  test('a slow one, at no time more than a quarter of a second and a round trip: what is asked for can hardly be called back', () => {
+    const rate = 375_000;
+    const far = new Far(rate, 40, 8);
+    assert.ok(far.run(3000) * BLOCK <= rate * 0.4, 'at first, when its rate is not known yet');
+    assert.ok(far.run(3000) * BLOCK <= rate * 0.25, 'when it is');
+    assert.ok(far.peer.downloaded >= rate * 5.7, `${far.peer.downloaded} of ${rate * 6}: it is never idle`);
+  });
+
+  test('a fast one soon gives all that it can', () => {
+    const rate = 12_000_000;
+    const far = new Far(rate, 40, 8);
+    far.run(1000);
+    const before = far.peer.downloaded;
+    far.run(1000);
+    assert.ok(far.peer.downloaded - before >= rate * 0.95, `${far.peer.downloaded - before} of ${rate}`);
+  });
+
+  test('a fast one that is far away gives all that it can too', () => {
+    const rate = 3_000_000;
+    const far = new Far(rate, 300, 1);
+    far.run(3000);
+    const before = far.peer.downloaded;
+    far.run(1000);
+    assert.ok(far.peer.downloaded - before >= rate * 0.95, `${far.peer.downloaded - before} of ${rate}`);
+  });
+});
