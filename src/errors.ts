@@ -39,6 +39,7 @@ export type ErrorCode =
   | 'playlist-damaged'
   // torrents
   | 'torrent-not-found'
+  | 'torrent-file-not-found'
   | 'torrent-invalid'
   | 'torrent-unsupported'
   | 'torrent-no-metadata'

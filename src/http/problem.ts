@@ -44,6 +44,7 @@ export const PROBLEMS = {
   'source-live': { status: 501, title: 'The source is a live stream' },
   'playlist-damaged': { status: 502, title: 'The playlist, or what it names, is damaged' },
   'torrent-not-found': { status: 404, title: 'No such torrent' },
+  'torrent-file-not-found': { status: 404, title: 'No such file in the torrent' },
   'torrent-invalid': { status: 502, title: 'The torrent is not valid' },
   'torrent-unsupported': { status: 501, title: 'This kind of torrent is not supported' },
   'torrent-no-metadata': { status: 504, title: 'Nobody has told what is in the torrent' },

@@ -37,7 +37,7 @@ export function torrentRoutes(torrents: TorrentService): FastifyPluginAsyncTypeb
       200: FileAnswer,
       206: FileAnswer,
       304: Type.Null({ description: 'Not modified.' }),
-      default: problems(...TORRENT_PROBLEMS, 'range-not-satisfiable', 'precondition-failed'),
+      default: problems(...TORRENT_PROBLEMS, 'torrent-file-not-found', 'range-not-satisfiable', 'precondition-failed'),
     };
     app.route({
       method: ['GET', 'HEAD'],
@@ -84,7 +84,13 @@ async function send(
   const late = (): Error =>
     new AppError('torrent-not-ready', `The torrent is not there yet: ${swarm.status(undefined).message}`);
   const opening = { fileIdx: fileIdx ?? swarm.selected, wantsIndex: false, release: async () => {} };
-  const source = await withDeadline(signal, METADATA_WAIT_MS, late, (ended) => swarm.open(opening, ended));
+  const source = await withDeadline(signal, METADATA_WAIT_MS, late, (ended) => swarm.open(opening, ended)).catch(
+    (error: unknown) => {
+      // Here it is the address that names the file.
+      const isMissing = fileIdx !== undefined && error instanceof AppError && error.code === 'torrent-no-file';
+      throw isMissing ? new AppError('torrent-file-not-found', error.detail, { cause: error }) : error;
+    },
+  );
   held.use(source);
   const owned = held.move();
   reply.raw.once('close', () => void owned.disposeAsync());

@@ -169,7 +169,7 @@ describe('torrents', { timeout: 240_000 }, () => {
     assert.equal(status.progress, 1);
     assert.equal(status.piecesComplete, status.piecesTotal);
     const refused: [string, number, string][] = [
-      [`/torrents/${film.infoHash}/1`, 502, 'torrent-no-file'],
+      [`/torrents/${film.infoHash}/1`, 404, 'torrent-file-not-found'],
       [`/torrents/${film.infoHash}/x`, 400, 'bad-request'],
       [`/torrents/${'0'.repeat(40)}`, 404, 'torrent-not-found'],
       ['/torrents/xyz', 400, 'bad-request'],

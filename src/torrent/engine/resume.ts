@@ -97,15 +97,15 @@ async function shapeOf(directory: string, chunk: number): Promise<[number, numbe
   }
 }
 
-/** To be called when nothing is being written to the chunks, or with a bit field that what is being written is not yet in. */
+/** Chunks may change meanwhile: those that do are not believed when it is read. `have` is what is had at every moment. */
 export async function writeResume(directory: string, layout: Layout, have: BitField): Promise<void> {
-  const bytes = Buffer.from(have.bytes);
   const chunks: Record<string, [number, number]> = {};
   for (let chunk = 0; chunk * layout.piecesPerChunk < layout.pieceCount; chunk += 1) {
     const shape = await shapeOf(directory, chunk);
     if (shape !== undefined) chunks[chunk] = shape;
   }
-  const saved: Saved = { version: 1, have: bytes.toString('base64'), chunks };
+  // Only now: what has come, or gone, since a chunk was looked at has changed the chunk. The other way round, a chunk that was given up and begun anew would be believed.
+  const saved: Saved = { version: 1, have: Buffer.from(have.bytes).toString('base64'), chunks };
   await replace(join(directory, 'resume'), JSON.stringify(saved));
 }
 
