@@ -31,6 +31,9 @@ import Hls from './vendor/hls.mjs';
  * @property {() => void} blocked The browser wants a click before it plays.
  */
 
+/** How long a torrent is expected to begin to play at any moment, ms. */
+const SOON_MS = 15_000;
+
 /**
  * @param {number} ms
  * @param {AbortSignal} signal ends it at once
@@ -172,6 +175,7 @@ export class Playback {
    */
   async #openTorrent(session, at, paused) {
     const { signal } = this.#attempt;
+    const soon = performance.now() + SOON_MS;
     let loaded = false;
     while (!signal.aborted) {
       await this.refresh();
@@ -183,7 +187,8 @@ export class Playback {
       } else if (!loaded && status === 'error' && !mayPass(errorCode)) {
         return this.#fail(describeProblem(new ApiError(500, errorCode ?? '', sessionError(this.info) ?? '')));
       }
-      await pause(loaded ? 1000 : 400, signal);
+      // Most that play at all begin within seconds: there each look that comes late is time until the picture.
+      await pause(loaded ? 1000 : performance.now() < soon ? 200 : 400, signal);
     }
   }
 

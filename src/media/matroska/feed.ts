@@ -6,8 +6,11 @@
  */
 import { AppError } from '../../errors.ts';
 import type { Source } from '../../source/source.ts';
+import { reach } from './far.ts';
 import type { BlockWalker } from './walker.ts';
 
+/** So little is asked for to see what comes next, not because all of it is wanted. */
+const SMALL_STEP = 64 * 1024;
 /** One read never asks for more; longer ranges come in pieces. */
 const MAX_READ = 64 * 1024 * 1024;
 
@@ -35,10 +38,10 @@ export class Feed {
   async fill(walker: BlockWalker, length: number): Promise<boolean> {
     this.#signal.throwIfAborted();
     const need = Math.min(walker.need, walker.end - walker.pos);
-    const wanted = Math.max(
-      need,
-      Math.min(Math.max(length, this.plannedEnd - walker.pos), MAX_READ, walker.end - walker.pos),
-    );
+    const planned = this.plannedEnd - walker.pos;
+    const most = Math.max(need, Math.min(Math.max(length, planned), MAX_READ, walker.end - walker.pos));
+    const least = length <= SMALL_STEP ? Math.max(1, need, planned) : most;
+    const wanted = reach(this.#source, walker.pos + least, walker.pos + most) - walker.pos;
     this.#dropPresent();
     walker.attach(NOTHING, walker.pos);
     if (wanted <= 0) return false;

@@ -1,6 +1,6 @@
 /** Which bytes a cut lies in. Pure arithmetic on the index: the same for the video and the audio of one cut. */
 import type { CueIndex } from './cues.ts';
-import { isFar } from './far.ts';
+import { isFar, reach } from './far.ts';
 import type { MatroskaFile } from './file.ts';
 import { LOOK_AHEAD } from './walker.ts';
 
@@ -49,6 +49,7 @@ export function planCut(file: MatroskaFile, index: TimedIndex, fromKey: number, 
   }
   const boundary = Math.max(start, (index.clusters[toKey] ?? start) + (index.relatives[toKey] ?? 0));
   const slack = isFar(source) ? slackOf(file) : LOCAL_SLACK;
-  const length = Math.min(boundary + slack, layout.end) - start;
+  const least = Math.min(boundary + LOOK_AHEAD, layout.end);
+  const length = reach(source, least, Math.min(boundary + slack, layout.end)) - start;
   return { start, boundary, length, limit: layout.end };
 }

@@ -11,10 +11,12 @@ import {
   gridCuts,
   keyCuts,
   load,
+  type MemorySource,
   memorySource,
   type ProbedPacket,
   probePackets,
   readCuts,
+  scarceSource,
 } from './testing.ts';
 
 const { signal } = new AbortController();
@@ -91,11 +93,13 @@ const KINDS: Record<string, [string, string]> = {
 
 describe('cuts by key frames give every packet once, as ffprobe sees it', () => {
   for (const [title, [name, args]] of Object.entries(KINDS)) {
-    for (const latency of ['local', 'remote'] as const) {
+    for (const latency of ['local', 'remote', 'scarce'] as const) {
       it(`${title}, ${latency}`, async () => {
         const path = latency === 'local' ? await make(name, args) : join(folder, name);
         const probed = await probePackets(path);
-        await using reader = await openMatroska(memorySource(await load(path), latency), signal);
+        const bytes = await load(path);
+        const source = latency === 'scarce' ? scarceSource(bytes, 16 * 1024) : memorySource(bytes, latency);
+        await using reader = await openMatroska(source, signal);
         const keys = (probed[0] ?? []).filter((packet) => packet.key).map((packet) => packet.pts);
         assert.deepEqual([...(reader.keyframes?.times ?? [])], keys);
         await assertCuts(reader, probed, 1);
@@ -155,6 +159,31 @@ describe('reads of a remote source', () => {
       assert.equal(asked[0]?.length, 1, JSON.stringify(asked));
       assert.deepEqual(asked[1], asked[0]);
     }
+  });
+});
+
+describe('reads of a source whose bytes are scarce', () => {
+  it('nothing of a piece in which nothing of the segment lies', async () => {
+    const bytes = await load(join(folder, 'large.mkv'));
+    const piece = 32 * 1024;
+    /** Pieces that were read for all segments. */
+    const read = async (source: MemorySource): Promise<number> => {
+      await using reader = await openMatroska(source, signal);
+      let count = 0;
+      for (const track of reader.info.tracks)
+        for (const cut of keyCuts(reader)) {
+          source.reads.length = 0;
+          using batch = await reader.read(track.id, cut, signal);
+          assert.ok(batch.packets.length > 0);
+          const start = Math.floor(Math.min(...source.reads.map(([offset]) => offset)) / piece);
+          count += Math.ceil(Math.max(...source.reads.map(([offset, length]) => offset + length)) / piece) - start;
+        }
+      return count;
+    };
+    const whole = scarceSource(bytes, piece);
+    const { boundaryAfter, ...blind } = whole;
+    assert.ok(boundaryAfter);
+    assert.ok((await read(scarceSource(bytes, piece))) < (await read(blind)));
   });
 });
 

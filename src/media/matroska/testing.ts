@@ -39,6 +39,15 @@ export function memorySource(bytes: Uint8Array, latency: 'local' | 'remote' = 'l
   };
 }
 
+/** As of a torrent with pieces of so many bytes. */
+export function scarceSource(bytes: Uint8Array, piece: number): MemorySource {
+  return {
+    ...memorySource(bytes, 'remote'),
+    isScarce: true,
+    boundaryAfter: (offset) => Math.min(bytes.length, (Math.floor(offset / piece) + 1) * piece),
+  };
+}
+
 export async function ffmpeg(args: string): Promise<void> {
   await run('ffmpeg', ['-v', 'error', '-y', ...args.split(' ').filter(Boolean)]);
 }
