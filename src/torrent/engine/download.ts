@@ -187,6 +187,7 @@ export class Download {
       other.cancel(this.picker.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
     }
     piece.ask(block, peer);
+    if (other !== undefined) this.fill(other);
     return true;
   }
 

@@ -14,7 +14,7 @@ import type { SwarmOwner } from './swarm-owner.ts';
 import type { Transport } from './transport.ts';
 import { encode } from './wire/bencode.ts';
 import { Outbox } from './wire/outbox.ts';
-import { BLOCK } from './wire/reader.ts';
+import { BLOCK, MESSAGE } from './wire/reader.ts';
 
 const PIECES = 9;
 const PIECE = 3 * BLOCK;
@@ -59,14 +59,21 @@ function ownerOf(events: EngineEvent[], pool: SlabPool): SwarmOwner {
 }
 
 /** A connection whose other side is this test. */
-function connect(swarm: Swarm, n: number, fast: boolean): { transport: Transport; open: () => boolean } {
+function connect(
+  swarm: Swarm,
+  n: number,
+  fast: boolean,
+): { transport: Transport; open: () => boolean; written: Buffer[] } {
   let open = true;
+  const written: Buffer[] = [];
   const transport: Transport = {
     remote: { host: '127.0.0.1', port: 1000 + (n % 60_000) },
     dialable: true,
     handler: { received: () => {}, closed: () => {}, drained: () => {} },
     backlog: 0,
-    write: () => {},
+    write: (bytes) => {
+      written.push(bytes);
+    },
     destroy: () => {
       if (!open) return;
       open = false;
@@ -88,7 +95,7 @@ function connect(swarm: Swarm, n: number, fast: boolean): { transport: Transport
     rest,
   };
   swarm.join(link, new KnownPeer(transport.remote, true), n % 2 === 0);
-  return { transport, open: () => open };
+  return { transport, open: () => open, written };
 }
 
 function random(seed: number): (below: number) => number {
@@ -169,3 +176,58 @@ for (const known of [true, false])
       [],
     );
   });
+
+test('a block that was cancelled and comes all the same is taken, and nobody else need send it', async () => {
+  const said = (write: (out: Outbox) => void): Buffer => {
+    const out = new Outbox();
+    write(out);
+    return out.take();
+  };
+  const block = (n: number): Buffer =>
+    Buffer.concat([said((out) => out.pieceHead(0, n * BLOCK, BLOCK)), content.subarray(n * BLOCK, (n + 1) * BLOCK)]);
+  const verified = Promise.withResolvers<readonly number[]>();
+  const owner = {
+    ...ownerOf([], new SlabPool(1024 * 1024)),
+    tell: (event: EngineEvent) => {
+      if (event.type === 'verified') verified.resolve(event.pieces);
+    },
+  };
+  const torrent = { infoHash: infoHash.toString('hex'), directory: join(folder, 'late'), keep: false, peers: [], info };
+  const swarm = new Swarm({ ...torrent, peersFrom: 'public' }, owner);
+  await swarm.open();
+  const wants = (...waiting: { start: number; end: number }[]): void =>
+    swarm.setDemand({ readers: [{ reader: 1, waiting, ahead: [] }], index: [], rest: [] });
+  const [first, second] = [connect(swarm, 0, true), connect(swarm, 2, true)];
+  const tell = ({ transport }: typeof first, bytes: Buffer): void => transport.handler.received(bytes, 0, bytes.length);
+  const asks = said((out) => out.block(MESSAGE.request, 0, 0, BLOCK));
+  const hears = async ({ written }: typeof first, bytes: Buffer): Promise<boolean> => {
+    await new Promise((resolve) => setImmediate(resolve)); // what is said leaves with the event
+    return Buffer.concat(written).includes(bytes);
+  };
+  const ready = said((out) => {
+    out.plain(MESSAGE.haveAll);
+    out.plain(MESSAGE.unchoke);
+  });
+  tell(first, ready);
+  wants({ start: 0, end: PIECE });
+  assert.ok(await hears(first, asks));
+  wants();
+  tell(
+    first,
+    said((out) => out.plain(MESSAGE.choke)),
+  );
+  tell(second, ready);
+  wants({ start: 0, end: PIECE });
+  assert.ok(await hears(second, asks));
+  tell(first, block(0));
+  assert.ok(
+    await hears(
+      second,
+      said((out) => out.block(MESSAGE.cancel, 0, 0, BLOCK)),
+    ),
+  );
+  tell(second, Buffer.concat([block(1), block(2)]));
+  assert.deepEqual(await verified.promise, [0]);
+  assert.equal(swarm.stats().wastedBytes, 0);
+  await swarm.close();
+});
