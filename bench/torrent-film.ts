@@ -43,8 +43,9 @@ class Marks {
     this.#lines.push(`${Math.round(performance.now() - this.#began)} ${what}`);
   }
 
-  /** A line of the server's debug log. */
+  /** A line of the server's log; warnings are passed on. */
   readonly logged = (line: string): void => {
+    if (!line.startsWith('{') || /^\{"level":[4-6]0/.test(line)) console.error(line);
     if (!line.startsWith('{')) return;
     const { milestone, ms, from, offset, length } = JSON.parse(line) as Record<string, string | number>;
     if (milestone === 'read') this.mark(`(read ${offset}+${length} waited ${Number(ms) - Number(from)})`);
@@ -73,7 +74,7 @@ const directory = await mkdtemp(join(values.folder, 'server-'));
       RAFFI_HWACCEL: 'none',
       ...(values.timeline ? { DEBUG: '1' } : {}),
     },
-    values.timeline ? { log: marks.logged } : {},
+    { log: marks.logged },
   );
   const browser = await launchBrowser();
   await using player = await PlayerPage.open(browser, server);
