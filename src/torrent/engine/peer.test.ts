@@ -13,14 +13,17 @@ class Far {
   readonly peer: Peer;
   readonly #rate: number;
   readonly #rttMs: number;
+  /** It sends so often only. */
+  readonly #everyMs: number;
   #next = 0;
   #free = clock.now;
   #measured = clock.now;
   readonly #coming: { begins: number; at: number; key: number }[] = [];
 
-  constructor(rate: number, rttMs: number, others: number) {
+  constructor(rate: number, rttMs: number, others: number, everyMs = 0) {
     this.#rate = rate;
     this.#rttMs = rttMs;
+    this.#everyMs = everyMs;
     const link = { transport: { write: () => {} } } as unknown as Link;
     this.peer = new Peer(link, {} as KnownPeer, true, others);
   }
@@ -50,7 +53,9 @@ class Far {
     this.peer.ask(key, 0, key * BLOCK, BLOCK);
     const begins = Math.max(this.#free, clock.now + this.#rttMs);
     this.#free = begins + (BLOCK / this.#rate) * 1000;
-    this.#coming.push({ begins, at: this.#free, key });
+    const every = this.#everyMs;
+    const wait = every === 0 ? 0 : Math.ceil(this.#free / every) * every - this.#free;
+    this.#coming.push({ begins: begins + wait, at: this.#free + wait, key });
   }
 }
 
@@ -83,5 +88,16 @@ describe('how much a peer is asked for', () => {
     const before = far.peer.downloaded;
     far.run(1000);
     assert.ok(far.peer.downloaded - before >= rate * 0.95, `${far.peer.downloaded - before} of ${rate}`);
+  });
+
+  test('one that sends in bursts soon gives all that it can too, as clients do whose upload is limited', () => {
+    const rate = 1_000_000;
+    for (const others of [1, 8]) {
+      const far = new Far(rate, 10, others, 500);
+      far.run(4000);
+      const before = far.peer.downloaded;
+      far.run(4000);
+      assert.ok(far.peer.downloaded - before >= rate * 4 * 0.95, `${far.peer.downloaded - before} of ${rate * 4}`);
+    }
   });
 });

@@ -237,7 +237,8 @@ export class Peer {
     this.downloaded += bytes;
     if (!this.#measured)
       this.rate = (this.downloaded * 1000) / Math.max(LEAST_INTERVAL_MS, clock.now - this.#firstAskedAt);
-    if (this.#slowStart && this.#pipeline < SLOW_START * this.#blocksIn(this.#leastDepth)) this.#pipeline += 1;
+    const depth = Math.max(this.#depth, this.#leastDepth);
+    if (this.#slowStart && this.#pipeline < SLOW_START * this.#blocksIn(depth)) this.#pipeline += 1;
   }
 
   /** Blocks that come in so many seconds. */
@@ -267,7 +268,7 @@ export class Peer {
       // A burst in one interval is no reason to ask for more; a beginning is.
       const wanted = this.#blocksIn(this.#depth, this.#slowStart ? Math.max(this.rate, now) : this.rate);
       if (this.#slowStart && !grown && this.#pipeline > wanted) this.#slowStart = false;
-      if (!this.#slowStart) this.#pipeline = wanted;
+      this.#pipeline = this.#slowStart ? Math.max(this.#pipeline, wanted) : wanted;
     }
     this.uploadRate = this.uploadRate * 0.6 + (this.#sent / seconds) * 0.4;
     this.#received = 0;
