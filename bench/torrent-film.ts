@@ -86,13 +86,15 @@ const directory = await mkdtemp(join(values.folder, 'server-'));
   await player.until('video.readyState >= 3 && video.currentTime > 0', 60_000);
   const first = performance.now() - began;
   marks.print('link to playing');
+  player.page.on('console', (message) => marks.mark(message.text()));
   await player.page.evaluate(`(() => {
     const { video } = globalThis.__raffi;
     globalThis.stalls = 0;
-    video.addEventListener('waiting', () => { if (!video.seeking) globalThis.stalls += 1; });
+    video.addEventListener('waiting', () => { if (!video.seeking) console.debug('stall', globalThis.stalls += 1, video.currentTime); });
   })()`);
   await player.until(`video.currentTime > ${PLAYED_SECONDS}`, 120_000);
   const stalls = await player.page.evaluate('globalThis.stalls');
+  marks.print(`the first ${PLAYED_SECONDS} s`);
   const seeks: number[] = [];
   for (const place of PLACES) {
     const target = place * seconds;

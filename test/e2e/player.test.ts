@@ -39,7 +39,7 @@ describe('the page', { timeout: 180_000 }, () => {
   });
 
   test('knows where segments begin, so that a seek to there does not fetch the one before', async () => {
-    await using player = await PlayerPage.open(browser, server);
+    await using player = await stage.open();
     await player.enter(await film());
     await player.playing();
     // hls.js has looked into segments of picture and sound.
