@@ -271,6 +271,8 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   resources.defer(() => server.close());
   await server.listen({ ...config.listen }); // Fastify writes into what it is given
   ready.resolve();
+  // Not before: a server that does not come to listen tells why, and no more.
+  if (torrents.lacks !== undefined) log.warn(torrents.lacks);
   void health.check().then((found) => tellChecks(found, log));
   const owned = resources.move();
   return {

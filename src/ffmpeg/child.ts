@@ -21,17 +21,27 @@ export interface ChildOptions {
   readonly background?: boolean;
 }
 
-let deathSignal: Promise<boolean> | undefined;
+/** Whatever PATH a parent has given us: that may have FFmpeg's folder and no other. */
+const SETPRIV = ['/usr/bin/setpriv', '/bin/setpriv', 'setpriv'];
+const TIED = ['--pdeathsig', 'KILL', '--'];
 
-/** On Linux, util-linux's `setpriv` can have the kernel kill a child whose parent dies (busybox's cannot): tried once. */
-function canTieToUs(): Promise<boolean> {
-  if (process.platform !== 'linux') return Promise.resolve(false);
-  deathSignal ??= new Promise((resolve) => {
-    const child = spawn('setpriv', ['--pdeathsig', 'KILL', 'true'], { stdio: 'ignore' });
+let setpriv: Promise<string | undefined> | undefined;
+
+/** On Linux, util-linux's `setpriv` can have the kernel kill a child whose parent dies (busybox's cannot): the first one that can, looked for once. */
+function whatTiesToUs(): Promise<string | undefined> {
+  setpriv ??= (async () => {
+    for (const command of process.platform === 'linux' ? SETPRIV : []) if (await canTie(command)) return command;
+    return undefined;
+  })();
+  return setpriv;
+}
+
+function canTie(command: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn(command, [...TIED, command, '--version'], { stdio: 'ignore' });
     child.once('error', () => resolve(false));
     child.once('exit', (code) => resolve(code === 0));
   });
-  return deathSignal;
 }
 
 /** The last bytes of a stream. */
@@ -54,12 +64,11 @@ class Tail {
  */
 export async function startChild(options: ChildOptions, signal: AbortSignal): Promise<Child> {
   signal.throwIfAborted();
-  const tied = await canTieToUs();
+  const tie = await whatTiesToUs();
   signal.throwIfAborted();
   const { command, args, stdin } = options;
-  const child = tied
-    ? new Child('setpriv', ['--pdeathsig', 'KILL', '--', command, ...args], stdin)
-    : new Child(command, args, stdin);
+  const child =
+    tie === undefined ? new Child(command, args, stdin) : new Child(tie, [...TIED, command, ...args], stdin);
   if (options.background) child.yieldToOthers();
   return child;
 }

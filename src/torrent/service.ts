@@ -73,6 +73,8 @@ const MOST_RESTARTS = 3;
 export class TorrentService implements AsyncDisposable {
   /** Torrents that began, got on or ended. */
   readonly changes = new Listeners<Swarm>();
+  /** What it has to do without on this system, in a sentence that names the variable. */
+  readonly lacks: string | undefined;
   readonly #options: TorrentServiceOptions;
   readonly #folder: TorrentFolder;
   readonly #kept: KeptTorrents;
@@ -98,7 +100,7 @@ export class TorrentService implements AsyncDisposable {
     this.#kept = new KeptTorrents(this.#folder);
     this.#diskBytes = options.diskBytes ?? Number.MAX_SAFE_INTEGER;
     const missing = options.webRtc && missingRtc();
-    if (missing !== undefined) options.log.warn({}, noWebRtc(missing));
+    this.lacks = missing === undefined ? undefined : noWebRtc(missing);
     this.#discovery = new Discovery({
       trackers: options.trackers,
       dht: options.dht,

@@ -7,10 +7,11 @@ import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
+import { SHELL } from '../../src/ffmpeg/test-processes.ts';
 import { numberedMedia } from '../fixtures/media.ts';
+import { SERVER_PATH, serverCommand } from '../fixtures/server-process.ts';
 
-const BIN = fileURLToPath(new URL('../../bin/raffi-server.mjs', import.meta.url));
+const [SERVER, ...WORDS] = serverCommand('bin/raffi-server.mjs');
 
 interface Ended {
   readonly status: number | null;
@@ -25,14 +26,23 @@ describe('raffi-server', () => {
     folder = await mkdtemp(join(tmpdir(), 'raffi-test-cli-'));
     film = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac', 'dts'], seconds: 12 });
   });
-  after(() => rm(folder, { recursive: true }));
+  /** Those that a failed test has left. */
+  const running = new Set<ChildProcess>();
+  after(async () => {
+    for (const child of running) child.kill('SIGKILL');
+    await rm(folder, { recursive: true });
+  });
 
-  const start = (words: readonly string[], env: Record<string, string> = {}): ChildProcess =>
-    spawn(process.execPath, [BIN, ...words], {
+  const start = (words: readonly string[], env: Record<string, string> = {}): ChildProcess => {
+    const child = spawn(SERVER, [...WORDS, ...words], {
       cwd: folder,
-      env: { PATH: process.env.PATH ?? '', RAFFI_SERVER_ADDR: '127.0.0.1:0', ...env },
+      env: { PATH: SERVER_PATH, RAFFI_SERVER_ADDR: '127.0.0.1:0', ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    running.add(child);
+    child.once('exit', () => running.delete(child));
+    return child;
+  };
   const ended = async (child: ChildProcess): Promise<Ended> => {
     let stdout = '';
     let stderr = '';
@@ -165,19 +175,22 @@ describe('raffi-server', () => {
     silent.close();
   });
 
-  test('play: opens the page on the source, also that of a server which is there already', async () => {
+  test('play: opens the page on the source, also that of a server which is there already', async (t) => {
     const bin = join(folder, 'bin');
     await mkdir(bin);
     const opened = join(folder, 'opened');
     for (const name of ['xdg-open', 'open']) {
       await writeFile(
         join(bin, name),
-        `#!/bin/sh\nprintf '%s\\n' "$@" > "${opened}.part" && mv "${opened}.part" "${opened}-$$"\n`,
+        `${SHELL}printf '%s\\n' "$@" > "${opened}.part" && mv "${opened}.part" "${opened}-$$"\n`,
       );
       await chmod(join(bin, name), 0o755);
     }
-    const env = { PATH: `${bin}${delimiter}${process.env.PATH}`, DISPLAY: ':9' };
-    const file = arrival(folder, /^opened-\d+$/);
+    const env = { PATH: `${bin}${delimiter}${SERVER_PATH}`, DISPLAY: ':9' };
+    const watching = new AbortController();
+    t.after(() => watching.abort());
+    const file = arrival(folder, /^opened-\d+$/, watching.signal);
+    file.catch(() => {}); // when the test has failed before
     const child = start(['play', film, '--at', '0:03'], env);
     const end = ended(child);
     const [listening, opening] = await lines(child, 2);
@@ -220,7 +233,8 @@ function lines(child: ChildProcess, count: number): Promise<string[]> {
 }
 
 /** The name of a file that comes into a folder. */
-async function arrival(folder: string, name: RegExp): Promise<string> {
-  for await (const { filename } of watch(folder)) if (filename !== null && name.test(filename)) return filename;
+async function arrival(folder: string, name: RegExp, signal: AbortSignal): Promise<string> {
+  for await (const { filename } of watch(folder, { signal }))
+    if (filename !== null && name.test(filename)) return filename;
   throw new Error('nobody watches any more');
 }

@@ -6,13 +6,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { startUpstream } from '../../src/catalogue/testing.ts';
 import { numberedMedia } from '../fixtures/media.ts';
 import { sendRaw } from '../fixtures/raw-http.ts';
+import { SERVER_PATH, serverCommand } from '../fixtures/server-process.ts';
 import { startSite } from '../fixtures/site.ts';
 
-const BIN = fileURLToPath(new URL('../../bin/raffi-server.mjs', import.meta.url));
+const [SERVER, ...WORDS] = serverCommand('bin/raffi-server.mjs');
 /** Wherever it stands, it must not stand in the log. */
 const SECRET = 'hunter2hunter2';
 
@@ -50,9 +50,9 @@ describe('the log', () => {
     site.answers.set('/away.mkv', { status: 302, headers: { location: `http://127.0.0.1:1/x?${SECRET}` } });
     site.answers.set('/busy.mkv', { status: 503, body: SECRET });
     await using upstream = await startUpstream((_request, response) => response.writeHead(500).end(SECRET));
-    const child = spawn(process.execPath, [BIN], {
+    const child = spawn(SERVER, WORDS, {
       env: {
-        PATH: process.env.PATH ?? '',
+        PATH: SERVER_PATH,
         RAFFI_SERVER_ADDR: '127.0.0.1:0',
         DEBUG: '1',
         RAFFI_HWACCEL: 'none',

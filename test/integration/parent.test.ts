@@ -8,12 +8,13 @@ import { fileURLToPath } from 'node:url';
 import { listeningVersion, ServerProcess } from '../../examples/parent.mjs';
 import { numberedMedia } from '../fixtures/media.ts';
 import { startProgram } from '../fixtures/process.ts';
+import { SERVER_PATH, serverCommand } from '../fixtures/server-process.ts';
 import { startTestServer } from './harness.ts';
 
 const file = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
-const MAIN = file('src/main.ts');
+const [SERVER, ...WORDS] = serverCommand();
 const PARENT = file('examples/parent.mjs');
-const ENV = { ...process.env, RAFFI_SERVER_ADDR: '127.0.0.1:0', RAFFI_HWACCEL: 'none' };
+const ENV = { ...process.env, PATH: SERVER_PATH, RAFFI_SERVER_ADDR: '127.0.0.1:0', RAFFI_HWACCEL: 'none' };
 
 type State = Parameters<NonNullable<ConstructorParameters<typeof ServerProcess>[0]['onState']>>[0];
 
@@ -23,8 +24,8 @@ function supervised(options: Partial<ConstructorParameters<typeof ServerProcess>
   const waiting: { state: State['state']; nth: number; resolve: (state: State) => void }[] = [];
   const nthOf = (state: State['state'], nth: number) => states.filter((one) => one.state === state)[nth];
   const server = new ServerProcess({
-    command: process.execPath,
-    args: [MAIN],
+    command: SERVER,
+    args: WORDS,
     address: '127.0.0.1:0',
     variables: { RAFFI_HWACCEL: 'none' },
     onState: (state) => {
@@ -136,7 +137,7 @@ describe('the example of a parent process', {
 
   test('kills a server that does not end by itself', async () => {
     const deaf = `process.on('SIGTERM', () => {}); setInterval(() => {}, 1e9); console.log('Server listening on http://127.0.0.1:9')`;
-    await using parent = supervised({ args: ['-e', deaf] });
+    await using parent = supervised({ command: process.execPath, args: ['-e', deaf] });
     await parent.server.start();
     const running = await parent.reached('running', 0);
     assert.ok(running.state === 'running' && running.pid !== undefined);
@@ -152,7 +153,7 @@ describe('the example of a parent process', {
   });
 
   test('can be stopped while the server starts', async () => {
-    const parent = supervised({ args: ['-e', 'setInterval(() => {}, 1e9)'] });
+    const parent = supervised({ command: process.execPath, args: ['-e', 'setInterval(() => {}, 1e9)'] });
     const started = assert.rejects(parent.server.start(), /it was stopped/);
     await parent.server.stop();
     await started;
@@ -184,7 +185,7 @@ test('when the parent is killed, the server, its transcoding and its log end by 
   skip: process.platform !== 'linux' && 'reads /proc',
 }, async () => {
   const film = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 40 });
-  await using parent = startProgram(process.execPath, [PARENT, process.execPath, MAIN], {
+  await using parent = startProgram(process.execPath, [PARENT, SERVER, ...WORDS], {
     env: { ...ENV, DEBUG: '1' },
   });
   const [, url = '', pid = ''] = await parent.said(/"running","url":"(http:[^"]+)","pid":(\d+)/);

@@ -3,37 +3,20 @@
  * Internet: names of the tests' own resolver, whose address the tests' own network calls public.
  */
 import assert from 'node:assert/strict';
-import type { LookupAddress } from 'node:dns';
 import { after, before, describe, test } from 'node:test';
-import { addressKind } from '../../src/lib/addresses.ts';
-import type { Network } from '../../src/source/guard.ts';
 import { type HlsFiles, hlsFiles } from '../fixtures/hls-media.ts';
+import { type Internet, PUBLIC, startInternet, whyNoInternet } from '../fixtures/internet.ts';
 import { numberedMedia } from '../fixtures/media.ts';
 import { type Origin, startOrigin } from '../fixtures/origin.ts';
-import { onlyOfSources } from '../fixtures/server-process.ts';
 import { type Site, startSite } from '../fixtures/site.ts';
 import { fetchPresentation, type Info, startTestServer, type TestServer } from './harness.ts';
 
-const PUBLIC = '127.0.0.2';
-const names = new Map<string, readonly string[]>();
-const network: Network = {
-  lookup(hostname, options, callback) {
-    const found: LookupAddress[] = (names.get(hostname) ?? []).map((address) => ({ address, family: 4 }));
-    const [first] = found;
-    if (first === undefined) callback(Object.assign(new Error('no such name'), { code: 'ENOTFOUND' }), '', 0);
-    else if (options.all) callback(null, found);
-    else callback(null, first.address, first.family);
-  },
-  kind: (address) => (address === PUBLIC ? 'public' : addressKind(address)),
-};
-
 describe('playlists of the Internet', {
-  skip:
-    process.platform === 'linux'
-      ? onlyOfSources('asks the system what names mean')
-      : `${PUBLIC} is no address of this system`,
+  skip: whyNoInternet,
   timeout: 240_000,
 }, () => {
+  let internet: Internet;
+  let names: Internet['names'];
   let server: TestServer;
   let files: HlsFiles;
   let index: string;
@@ -47,11 +30,14 @@ describe('playlists of the Internet', {
     index = files.get('/index.m3u8') as string;
     canary = await startOrigin({ file: film });
     canaryPort = new URL(canary.url).port;
-    server = await startTestServer({}, { network });
+    internet = await startInternet();
+    names = internet.names;
+    server = await startTestServer({}, internet.world);
   });
   after(async () => {
     await server[Symbol.asyncDispose]();
     await canary.close();
+    await internet[Symbol.asyncDispose]();
   });
 
   /** The site at its public name. */

@@ -1,11 +1,9 @@
 /**
- * Hostile sources: nothing but what the client asked for is ever connected to, and no other file is read. `films.example` stands for the Internet:
- * a name of the tests' own resolver, whose address (127.0.0.2) the tests' own network calls public.
+ * Hostile sources: nothing but what the client asked for is ever connected to, and no other file is read. `films.example` stands for the Internet.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import type { LookupAddress } from 'node:dns';
 import {
   closeSync,
   copyFileSync,
@@ -19,37 +17,14 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { addressKind } from '../../src/lib/addresses.ts';
-import type { Network } from '../../src/source/guard.ts';
+import { type Internet, PUBLIC, startInternet, whyNoInternet } from '../fixtures/internet.ts';
 import { numberedMedia, plainMedia } from '../fixtures/media.ts';
 import { type Origin, startOrigin } from '../fixtures/origin.ts';
-import { onlyOfSources } from '../fixtures/server-process.ts';
 import { type Info, startTestServer, type TestServer } from './harness.ts';
 
-const PUBLIC = '127.0.0.2';
-/** What the names lead to; changed at will. */
-const names = new Map<string, readonly string[]>();
-
-const network: Network = {
-  lookup(hostname, options, callback) {
-    const found: LookupAddress[] = (names.get(hostname) ?? []).map((address) => ({
-      address,
-      family: address.includes(':') ? 6 : 4,
-    }));
-    const [first] = found;
-    if (first === undefined) callback(Object.assign(new Error('no such name'), { code: 'ENOTFOUND' }), '', 0);
-    else if (options.all) callback(null, found);
-    else callback(null, first.address, first.family);
-  },
-  kind: (address) => (address === PUBLIC ? 'public' : addressKind(address)),
-};
-
-const why =
-  process.platform === 'linux'
-    ? onlyOfSources('asks the system what names mean')
-    : `${PUBLIC} is no address of this system`;
-
-describe('hostile sources', { skip: why }, () => {
+describe('hostile sources', { skip: whyNoInternet }, () => {
+  let internet: Internet;
+  let names: Internet['names'];
   let server: TestServer;
   let folder: string;
   let film: string;
@@ -66,13 +41,16 @@ describe('hostile sources', { skip: why }, () => {
     secret = join(folder, 'secret.txt');
     writeFileSync(secret, `${marker}\n`.repeat(1000));
     canary = await startOrigin({ file: film });
+    internet = await startInternet();
+    names = internet.names;
     origin = await startOrigin({ file: film, address: PUBLIC });
-    server = await startTestServer({ RAFFI_LAN_ACCESS: 'open' }, { network });
+    server = await startTestServer({ RAFFI_LAN_ACCESS: 'open' }, internet.world);
   });
   after(async () => {
     await server[Symbol.asyncDispose]();
     await origin.close();
     await canary.close();
+    await internet[Symbol.asyncDispose]();
     rmSync(folder, { recursive: true, force: true });
   });
 

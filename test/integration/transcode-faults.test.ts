@@ -163,36 +163,40 @@ test('without FFmpeg there are no transcoded variants, and what can be copied pl
 
 test('a server that is killed leaves no FFmpeg running', async () => {
   const source = await numberedMedia(FILM);
-  await using server = spawnServer();
-  const { child } = server;
-  const url = await listeningUrl(server);
-  const created = await fetch(`${url}/sessions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ source }),
-  });
-  const { id } = (await created.json()) as { id: string };
-  const waiting = fetch(`${url}/sessions/${id}/360p/9.m4s`).catch(() => {}); // nobody will answer
-  let running: number[] = [];
+  const folder = mkdtempSync(join(tmpdir(), 'raffi-slow-'));
   try {
-    // Stopped in between, so that what runs then is not ended by the server itself.
-    while (running.length === 0) {
-      child.kill('SIGCONT');
-      await until(() => encoders(child.pid as number).length > 0);
-      child.kill('SIGSTOP');
-      running = encoders(child.pid as number);
-    }
+    // As slow as its pictures are shown, so that it is there to be seen.
+    const slow = join(folder, 'ffmpeg');
+    writeFileSync(slow, `${SHELL}case "$*" in *pipe:0*) exec ffmpeg -re "$@";; esac\nexec ffmpeg "$@"\n`);
+    chmodSync(slow, 0o755);
+    await using server = spawnServer({ RAFFI_FFMPEG_BIN: slow });
+    const pid = server.child.pid as number;
+    const url = await listeningUrl(server);
+    const created = await fetch(`${url}/sessions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ source }),
+    });
+    const { id } = (await created.json()) as { id: string };
+    const waiting = fetch(`${url}/sessions/${id}/360p/0.m4s`).catch(() => {}); // the server may be killed before
+    await until(() => encoders(pid).length > 0);
+    // Stopped, what runs then is not ended by the server itself.
+    server.child.kill('SIGSTOP');
+    const running = encoders(pid);
+    server.child.kill('SIGKILL');
+    assert.ok(running.length > 0, 'it was at work');
+    await until(() => !running.some(isAlive));
+    await waiting;
   } finally {
-    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
   }
-  const alive = (pid: number): boolean => {
-    try {
-      process.kill(pid, 0);
-      return true;
-    } catch {
-      return false;
-    }
-  };
-  await until(() => running.every((pid) => !alive(pid)));
-  await waiting;
 });
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+}
