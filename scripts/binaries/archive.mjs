@@ -7,20 +7,26 @@ import { createReadStream, createWriteStream, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
+/** As `sha256sum --check` reads it. */
+export const SUMS = 'SHA256SUMS';
+
+/** @param {string} file an executable */
+export const packedName = (file) => `${file}.tar.xz`;
+
 /**
- * One `.tar.xz` each, which keeps the right to be run, and `SHA256SUMS` as `sha256sum --check` reads it.
+ * One `.tar.xz` each, which keeps the right to be run, and the sums of all.
  * @param {string} folder
  * @param {readonly string[]} files names in it
  */
 export async function archive(folder, files) {
   const lines = [];
   for (const file of files) {
-    const packed = `${file}.tar.xz`;
+    const packed = packedName(file);
     await compress(folder, file, packed);
     console.log(`${packed}: ${(statSync(join(folder, packed)).size / 1e6).toFixed(1)} MB`);
     for (const name of [file, packed]) lines.push(`${await sumOf(join(folder, name))}  ${name}\n`);
   }
-  writeFileSync(join(folder, 'SHA256SUMS'), lines.join(''));
+  writeFileSync(join(folder, SUMS), lines.join(''));
 }
 
 /**
@@ -44,8 +50,8 @@ async function compress(folder, file, packed) {
   ]);
 }
 
-/** @param {string} path */
-async function sumOf(path) {
+/** In hexadecimal. @param {string} path */
+export async function sumOf(path) {
   const hash = createHash('sha256');
   await pipeline(createReadStream(path), hash);
   return hash.digest('hex');

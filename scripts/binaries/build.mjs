@@ -10,7 +10,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { archive } from './archive.mjs';
+import { archive, packedName, SUMS } from './archive.mjs';
 import { baseOf } from './base.mjs';
 import { bundle } from './bundle.mjs';
 import * as elf from './elf.mjs';
@@ -38,6 +38,8 @@ try {
   const all = process.argv.includes('--all');
   const targets = TARGETS.filter((target) => all || isOurs(target));
   if (targets.length === 0) throw new Error(`There are no executables for ${process.platform} on ${process.arch}.`);
+  // What lies beside an executable is of that one, never of one before.
+  for (const name of [SUMS, ...targets.map(({ file }) => packedName(file))]) rmSync(join(OUT, name), { force: true });
   for (const target of targets) {
     const base = join(stage, `base-${target.file}`);
     writeFileSync(base, PREPARE[target.platform](baseOf(target)));

@@ -1,11 +1,14 @@
 /**
- * What can be told of executables without running them: format, processor, signature, and that everything is inside. Only this platform's can be run here.
+ * What can be told of executables without running them: format, processor, signature, size, and that everything is inside; and that their archives and sums,
+ * where there are some, are theirs. Only this platform's can be run here.
  *
  *   node scripts/binaries/check.mjs
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { packedName, SUMS, sumOf } from './archive.mjs';
 import { bundle } from './bundle.mjs';
 import { loadCommands } from './macho.mjs';
 import { verifySignature } from './signature.mjs';
@@ -14,16 +17,52 @@ import { TARGETS } from './targets.mjs';
 const OUT = fileURLToPath(new URL('../../dist/', import.meta.url));
 /** Where Node looks whether a server is inside; `:1` once it is. */
 const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:1';
+/** Bytes. */
+const MOST = { raw: 135e6, packed: 45e6 };
 const CPU = { x64: 0x01000007, arm64: 0x0100000c };
 
 const { assets } = await bundle();
 const made = TARGETS.filter(({ file }) => existsSync(join(OUT, file)));
 if (made.length === 0) throw new Error('dist/ has no executables: npm run build:binaries');
+const isOurs = (/** @type {import('./targets.mjs').Target} */ { platform, arch }) =>
+  platform === process.platform && arch === process.arch;
 for (const target of made) {
-  const file = readFileSync(join(OUT, target.file));
-  const facts = [`${(file.length / 1e6).toFixed(1)} MB`, factsOf(file, target), carried(file)];
-  const isOurs = target.platform === process.platform && target.arch === process.arch;
-  console.log(`${target.file}: ${facts.join(', ')}${isOurs ? '' : '; not run'}`);
+  const path = join(OUT, target.file);
+  const file = readFileSync(path);
+  const sizes = [sizeOf(path, MOST.raw), ...packedSize(target.file, file)].join(', ');
+  console.log(`${target.file}: ${sizes}, ${factsOf(file, target)}, ${carried(file)}`);
+}
+if (existsSync(join(OUT, SUMS))) console.log(`${SUMS}: ${await checkSums()} files are as it says`);
+const others = made.filter((target) => !isOurs(target)).map(({ file }) => file);
+if (others.length > 0)
+  console.log(
+    `NOT RUN, since this is ${process.platform} on ${process.arch}: ${others.join(', ')}. They were looked at only.`,
+  );
+
+/** @param {string} path @param {number} most */
+function sizeOf(path, most) {
+  const { size } = statSync(path);
+  const words = `${(size / 1e6).toFixed(1)} MB (at most ${most / 1e6})`;
+  if (size > most) throw new Error(`${path}: ${words}`);
+  return words;
+}
+
+/** @param {string} name @param {Buffer} file what has to come out of its archive */
+function packedSize(name, file) {
+  const path = join(OUT, packedName(name));
+  if (!existsSync(path)) return [];
+  if (!execFileSync('tar', ['-xJOf', path, name], { maxBuffer: 512 * 1024 * 1024 }).equals(file))
+    throw new Error(`${path} has another executable.`);
+  return [`as .tar.xz ${sizeOf(path, MOST.packed)}`];
+}
+
+async function checkSums() {
+  const lines = readFileSync(join(OUT, SUMS), 'utf8').trimEnd().split('\n');
+  for (const line of lines) {
+    const [sum, name = ''] = line.split('  ');
+    if ((await sumOf(join(OUT, name))) !== sum) throw new Error(`${name} is not what ${SUMS} says.`);
+  }
+  return lines.length;
 }
 
 /**
@@ -55,6 +94,6 @@ function factsOf(file, { platform, arch, file: name }) {
 function carried(file) {
   if (!file.includes(FUSE)) throw new Error('Node would not look for a server in it.');
   const missing = [...assets].filter(([, bytes]) => !file.includes(bytes)).map(([name]) => name);
-  if (missing.length > 0) throw new Error(`It lacks ${missing.join(', ')}.`);
+  if (missing.length > 0) throw new Error(`It lacks, or has from other sources, ${missing.join(', ')}.`);
   return `${assets.size} assets inside`;
 }
