@@ -1,5 +1,6 @@
 /**
- * Does everything that a release needs, and publishes nothing. Each check is a line; what this machine cannot do is said, and only what fails is a failure.
+ * Does everything that a release needs, and publishes nothing. Each check is a line: `ok`, `FAILED`, `skipped` for what this machine cannot do, and `TO DO`
+ * for what only whoever releases can decide, which is no fault of the project. Status 0: it could be released as it is.
  *
  *   npm run release:check               all of it; the tests take minutes
  *   npm run release:check -- --quick    without the tests, the executables and the container
@@ -19,6 +20,9 @@ const { version } = manifest;
 
 /** What could not be checked here, and why. */
 class Skipped extends Error {}
+
+/** What the one who releases has to do yet. */
+class ToDo extends Error {}
 
 /** The words of a command. @param {string} command @param {...string} args */
 function words(command, ...args) {
@@ -43,6 +47,11 @@ const script = (name) => {
 /** @param {boolean} holds @param {string} sentence */
 function must(holds, sentence) {
   if (!holds) throw new Error(sentence);
+}
+
+/** @param {boolean} holds @param {string} sentence what to do, and where */
+function shouldBeDone(holds, sentence) {
+  if (!holds) throw new ToDo(sentence);
 }
 
 /** @type {readonly (readonly [what: string, check: () => string | void, slow?: true])[]} */
@@ -70,10 +79,12 @@ const CHECKS = [
     () => {
       const [, date] =
         new RegExp(`^## ${version.replaceAll('.', '\\.')} \\((.*)\\)$`, 'm').exec(read('CHANGELOG.md')) ?? [];
-      must(
+      must(date !== undefined, `CHANGELOG.md has no heading "## ${version} (YYYY-MM-DD)"`);
+      shouldBeDone(
         /^\d{4}-\d\d-\d\d$/.test(date ?? ''),
-        `CHANGELOG.md: expected "## ${version} (YYYY-MM-DD)", found "${date ?? 'no such heading'}"`,
+        `CHANGELOG.md says "## ${version} (${date})": put the date there, as YYYY-MM-DD`,
       );
+      return date;
     },
   ],
   [
@@ -86,15 +97,17 @@ const CHECKS = [
   [
     'package.json names this repository',
     () => {
+      const { url } = manifest.repository;
+      shouldBeDone(
+        !/\bOWNER\b/.test(url),
+        `in package.json, repository.url is ${url}: put the repository's owner in the place of OWNER, or npm refuses to make the statement of provenance (docs/deployment.md, "Releases")`,
+      );
       const actions = process.env.GITHUB_REPOSITORY;
       const { stdout } = spawnSync('git', ['remote', 'get-url', 'origin'], { cwd: ROOT, encoding: 'utf8' });
       const [, here] =
         /github\.com[/:]([^/]+\/[^/]+?)(?:\.git)?$/.exec(actions ? `github.com/${actions}` : stdout.trim()) ?? [];
       if (here === undefined) throw new Skipped('this clone has no origin on GitHub');
-      must(
-        manifest.repository.url === `git+https://github.com/${here}.git`,
-        `repository is ${manifest.repository.url}, this is ${here}`,
-      );
+      must(url === `git+https://github.com/${here}.git`, `repository is ${url}, this is ${here}`);
       return here;
     },
   ],
@@ -136,21 +149,30 @@ const CHECKS = [
   ],
 ];
 
-let failures = 0;
+const count = { ok: 0, FAILED: 0, skipped: 0, 'TO DO': 0 };
+
+/** @param {keyof typeof count} outcome @param {string} sentence */
+function tell(outcome, sentence) {
+  count[outcome]++;
+  console.log(`${outcome.padEnd(8)} ${sentence}`);
+}
+
 for (const [what, check, slow] of CHECKS) {
   try {
     if (slow && quick) throw new Skipped('--quick');
+    if (slow) console.log(`...      ${what}: this takes minutes`);
     const fact = check();
-    console.log(`ok       ${what}${fact ? `: ${fact}` : ''}`);
+    tell('ok', `${what}${fact ? `: ${fact}` : ''}`);
   } catch (error) {
     const sentence = error instanceof Error ? error.message : String(error);
-    if (!(error instanceof Skipped)) failures++;
-    console.log(`${error instanceof Skipped ? 'skipped ' : 'FAILED  '} ${what}: ${sentence}`);
+    const outcome = error instanceof Skipped ? 'skipped' : error instanceof ToDo ? 'TO DO' : 'FAILED';
+    tell(outcome, `${what}: ${sentence}`);
   }
 }
 console.log(
-  failures === 0
-    ? `${version} could be released. Nothing was published.`
-    : `${version} can't be released: ${failures} of ${CHECKS.length} failed.`,
+  `${count.ok} ok, ${count.FAILED} failed, ${count['TO DO']} to do, ${count.skipped} skipped. Nothing was published.`,
 );
-process.exitCode = failures === 0 ? 0 : 1;
+const could = count.FAILED === 0 && count['TO DO'] === 0;
+const not = count.FAILED === 0 ? 'nothing is wrong with it, but what is TO DO comes first' : 'something is wrong';
+console.log(could ? `${version} could be released.` : `${version} can't be released: ${not}.`);
+process.exitCode = could ? 0 : 1;

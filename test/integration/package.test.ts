@@ -150,6 +150,7 @@ describe('the package', {
   });
 
   for (const [module, moduleResolution] of [
+    ['node16', 'node16'],
     ['nodenext', 'nodenext'],
     ['esnext', 'bundler'],
   ] as const)
