@@ -7,6 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { startTracker } from '../fixtures/seeders.ts';
+import { noWebRtc } from '../fixtures/server-process.ts';
 import { testFolder, torrentOf } from '../fixtures/torrent/engine-kit.ts';
 import { launchBrowser, startServer } from './browser.ts';
 
@@ -31,7 +32,7 @@ async function site(content: Buffer): Promise<{ readonly url: string } & AsyncDi
   };
 }
 
-test('a page in Chromium that seeds is a peer', { timeout: 120_000 }, async () => {
+test('a page in Chromium that seeds is a peer', { skip: noWebRtc, timeout: 120_000 }, async () => {
   const torrent = torrentOf(4_000_007, 64 * 1024, 5);
   await using tracker = await startTracker();
   await using folder = await testFolder();

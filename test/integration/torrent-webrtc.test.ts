@@ -4,6 +4,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { startTracker } from '../fixtures/seeders.ts';
+import { noWebRtc } from '../fixtures/server-process.ts';
 import { testFolder, torrentOf } from '../fixtures/torrent/engine-kit.ts';
 import { webtorrent } from '../fixtures/torrent/other-clients.ts';
 import { startTestServer, type TestServer, until } from './harness.ts';
@@ -45,7 +46,7 @@ async function download(server: TestServer, infoHash: string): Promise<Uint8Arra
 /** Sockets and files of this process. */
 const descriptors = async (): Promise<number> => (await readdir('/proc/self/fd')).length;
 
-describe('WebRTC', { timeout: 400_000 }, () => {
+describe('WebRTC', { skip: noWebRtc, timeout: 400_000 }, () => {
   test('a magnet link from webtorrent by a WebSocket tracker alone, and back to another one', async () => {
     const torrent = torrentOf(8 * MB + 77, 64 * 1024, 5);
     await using tracker = await startTracker();
