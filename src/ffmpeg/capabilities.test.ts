@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type Capabilities, describeCapabilities, detectCapabilities } from './capabilities.ts';
-import { folder, never, pathEntries, script } from './test-processes.ts';
+import { contentOf, folder, never, pathEntries, script } from './test-processes.ts';
 
 const directory = folder();
 const nowhere = { pathEntries: [] };
@@ -255,5 +255,22 @@ describe('detectCapabilities', () => {
     const detecting = detectCapabilities({ ffmpeg: places, ffprobe: nowhere }, controller.signal);
     controller.abort(new Error('enough'));
     await assert.rejects(detecting, /enough/);
+  });
+
+  it('has ended all that it started when it gives up', async () => {
+    const controller = new AbortController();
+    const started = (name: string): string => `echo $$ > "${join(directory, name)}"`;
+    const quick = fake({ version: `${started('quick')}; exec sleep 1000` });
+    const deaf = fake({ version: `trap '' TERM; ${started('deaf')}; exec sleep 1000` });
+    const detecting = detectCapabilities(
+      { ffmpeg: { ...nowhere, configured: quick }, ffprobe: { ...nowhere, configured: deaf } },
+      controller.signal,
+    );
+    const pids = await Promise.all(
+      ['quick', 'deaf'].map(async (name) => Number(await contentOf(join(directory, name)))),
+    );
+    controller.abort(new Error('enough'));
+    await assert.rejects(detecting, /enough/);
+    for (const pid of pids) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
   });
 });

@@ -1,4 +1,5 @@
 /** What the installed FFmpeg can do, asked once at start. */
+import { allEnded } from '../lib/abort.ts';
 import { findBinaries, type Places } from './binaries.ts';
 import { lackingForPictures } from './picture.ts';
 import { runProcess } from './process.ts';
@@ -82,7 +83,7 @@ export async function detectCapabilities(
   signal: AbortSignal,
 ): Promise<Capabilities> {
   const missing: string[] = [];
-  const [ffmpeg, ffprobe] = await Promise.all([
+  const [ffmpeg, ffprobe] = await allEnded([
     findCommand('ffmpeg', places.ffmpeg, missing, signal),
     findCommand('ffprobe', places.ffprobe, missing, signal),
   ]);
@@ -90,7 +91,7 @@ export async function detectCapabilities(
   const can = { video: false, audio: false };
   if (typeof ffmpeg === 'string') missing.push(`${ffmpeg} What cannot be copied does not play.`);
   else {
-    const [encoders, filters, muxers, demuxers] = await Promise.all([
+    const [encoders, filters, muxers, demuxers] = await allEnded([
       askForList(ffmpeg, 'encoders', missing, signal),
       askForList(ffmpeg, 'filters', missing, signal),
       askForList(ffmpeg, 'muxers', missing, signal),

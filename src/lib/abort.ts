@@ -11,6 +11,14 @@ export function waitFor<T>(promise: Promise<T>, signal: AbortSignal): Promise<T>
   });
 }
 
+/** As `Promise.all`, but a rejection waits for the end of all the others: what they have started is gone by then. */
+export async function allEnded<const T extends readonly Promise<unknown>[]>(
+  works: T,
+): Promise<{ -readonly [K in keyof T]: Awaited<T[K]> }> {
+  await Promise.allSettled(works);
+  return Promise.all(works);
+}
+
 /** Waits `ms` milliseconds. The timer ends with the wait. @throws the signal's reason. */
 export function pause(ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();

@@ -1,9 +1,24 @@
 /** `createServer`, as programs that embed the server use it; the package itself is in package.test.ts. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer as createPlainServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
+import { processesWith } from '../../src/ffmpeg/test-processes.ts';
 import { createServer, type ServerOptions } from '../../src/index.ts';
+import { numberedMedia } from '../fixtures/media.ts';
+import { startOrigin } from '../fixtures/origin.ts';
+import { until } from './harness.ts';
+
+/** Whether a process is a child of this one. */
+const isOurs = (pid: number): boolean => {
+  try {
+    const [, , parent] = /^.*\) (\S) (\d+)/s.exec(readFileSync(`/proc/${pid}/stat`, 'utf8')) ?? [];
+    return Number(parent) === process.pid;
+  } catch {
+    return false; // it has ended
+  }
+};
 
 describe('createServer', { timeout: 120_000 }, () => {
   test('listens on this machine, on a free port, and tells nobody', async () => {
@@ -35,6 +50,29 @@ describe('createServer', { timeout: 120_000 }, () => {
     await server.close();
     const entries = lines.map((line) => JSON.parse(line) as { msg: string });
     assert.ok(entries.some(({ msg }) => msg === 'answered'));
+  });
+
+  test('closes while requests wait, and leaves nothing of them', async () => {
+    const film = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 40 });
+    await using silent = await startOrigin({ file: film, stallHead: true });
+    const server = await createServer({ variables: { RAFFI_HWACCEL: 'none' } });
+    const create = async (source: string): Promise<string> => {
+      const body = JSON.stringify({ source });
+      const headers = { 'content-type': 'application/json' };
+      const answer = await fetch(`${server.url}/sessions`, { method: 'POST', headers, body });
+      return `${server.url}/sessions/${((await answer.json()) as { id: string }).id}`;
+    };
+    const [stalled, playing] = [await create(silent.url), await create(film)];
+    await (await fetch(`${playing}/360p/0.m4s`)).arrayBuffer(); // the run goes on behind it
+    const waiting = [`${stalled}/stream.m3u8`, `${stalled}/0/0.m4s`, `${playing}/480p/9.m4s`, `${server.url}/events`];
+    const ends = waiting.map((url) => fetch(url).then((answer) => answer.arrayBuffer()));
+    const settled = Promise.allSettled(ends);
+    await until('the origin is asked', () => (silent.requests.length > 0 ? true : undefined));
+    await server.close();
+    await settled;
+    await assert.rejects(fetch(`${server.url}/health`));
+    await until('the origin is left alone', () => (silent.connections() === 0 ? true : undefined));
+    assert.deepEqual(processesWith('pipe:0').filter(isOurs), []);
   });
 
   test('does not read the RAFFI_ variables of the program around it', async () => {
