@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { Lan, type LanAnswer, type LanRequest, whyNoLan } from '../fixtures/lan.ts';
 import { numberedMedia } from '../fixtures/media.ts';
 import { checkMediaPlaylist, checkMultivariant } from '../fixtures/playlists.ts';
-import { onlyOfSources } from '../fixtures/server-process.ts';
+import { noClock } from '../fixtures/server-process.ts';
 import { subtitledMedia } from '../fixtures/subtitles.ts';
 import { startTestServer, type TestServer } from './harness.ts';
 
@@ -224,7 +224,6 @@ describe('from another host', { skip: whyNoLan() ?? false }, () => {
     assert.equal((await one.server.get(`/sessions/${other}`)).status, 200);
   });
 
-  const noClock = onlyOfSources('has the clock of the system');
   test('after its time, and after its session, a token opens nothing', { skip: noClock }, async () => {
     let ahead = 0;
     await using one = await start({}, () => Date.now() + ahead);
