@@ -15,6 +15,7 @@ import { baseOf } from './base.mjs';
 import { bundle } from './bundle.mjs';
 import * as elf from './elf.mjs';
 import * as macho from './macho.mjs';
+import { packed } from './packed.mjs';
 import { unsigned } from './pe.mjs';
 import { signed } from './signature.mjs';
 import { TARGETS } from './targets.mjs';
@@ -67,7 +68,7 @@ try {
 function compiled(base, assets) {
   const executable = join(stage, process.platform === 'win32' ? 'compile.exe' : 'compile');
   const file = join(stage, 'server.cache');
-  assemble(base, 'compile-loader.cjs', assets, executable);
+  assemble(base, 'compile-loader.cjs', packed(assets), executable);
   chmodSync(executable, 0o755);
   const env = {
     PATH: '',
@@ -84,12 +85,15 @@ function compiled(base, assets) {
  * @param {Uint8Array | undefined} cache
  */
 function withCache(assets, cache) {
-  const about = Buffer.from(JSON.stringify({ hasCache: cache !== undefined }));
-  return new Map([
-    ...assets,
-    ['executable.json', about],
-    ...(cache ? [/** @type {const} */ (['server.cache', cache])] : []),
-  ]);
+  const sizes = { 'server.cjs': assets.get('server.cjs')?.length, 'server.cache': cache?.length };
+  const about = Buffer.from(JSON.stringify({ sizes }));
+  return packed(
+    new Map([
+      ...assets,
+      ['executable.json', about],
+      ...(cache ? [/** @type {const} */ (['server.cache', cache])] : []),
+    ]),
+  );
 }
 
 /**

@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { packedName, SUMS, sumOf } from './archive.mjs';
 import { bundle } from './bundle.mjs';
 import { loadCommands } from './macho.mjs';
+import { packed } from './packed.mjs';
 import { verifySignature } from './signature.mjs';
 import { TARGETS } from './targets.mjs';
 
@@ -21,7 +22,7 @@ const FUSE = 'NODE_SEA_FUSE_fce680ab2cc467b6e072b8b5df1996b2:1';
 const MOST = { raw: 135e6, packed: 45e6 };
 const CPU = { x64: 0x01000007, arm64: 0x0100000c };
 
-const { assets } = await bundle();
+const assets = packed((await bundle()).assets);
 const made = TARGETS.filter(({ file }) => existsSync(join(OUT, file)));
 if (made.length === 0) throw new Error('dist/ has no executables: npm run build:binaries');
 const isOurs = (/** @type {import('./targets.mjs').Target} */ { platform, arch }) =>

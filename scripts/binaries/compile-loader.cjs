@@ -2,8 +2,10 @@
 const { writeFileSync } = require('node:fs');
 const { getRawAsset } = require('node:sea');
 const { Script } = require('node:vm');
+const { zstdDecompressSync } = require('node:zlib');
 
-const source = Buffer.from(/** @type {ArrayBuffer} */ (getRawAsset('server.cjs'))).toString('latin1');
+const packed = new Uint8Array(/** @type {ArrayBuffer} */ (getRawAsset('server.cjs.zst')));
+const source = zstdDecompressSync(packed).toString('latin1');
 const script = new Script(source, { filename: 'raffi-server.cjs' });
 const file = process.argv.pop() ?? '';
 process.stdout.write = () => {
