@@ -135,7 +135,10 @@ export class PlayerPage implements AsyncDisposable {
     return this.page.evaluate('globalThis.__raffi.session.id');
   }
 
-  /** Pauses and seeks through the element, and waits until the element says that it got there. */
+  /**
+   * Pauses and seeks through the element, and waits until the element says that it got there. Of frames at a boundary of segments, the one before it comes first: where
+   * only the segment behind it is there yet, Chromium bridges what would be two frames and shows that one's first.
+   */
   async seek(seconds: number): Promise<void> {
     await this.page.evaluate(`new Promise((resolve) => {
       const { video } = globalThis.__raffi;
