@@ -89,6 +89,39 @@ test('what a read waits for and does not come is asked of another peer, although
   await engine.until(() => new Set(silent.cancels.map(String)).size === 16); // who was late is told
 });
 
+test('what a read waits for and one peer passes over is asked of another, although the one sends all else', async () => {
+  const torrent = torrentOf(24 * MB, 256 * KB);
+  await using folder = await testFolder();
+  await using peer = await WirePeer.start(torrent, { rate: MB, passesOver: (piece, begin) => piece === 0 && begin < 64 * KB });
+  await using good = await WirePeer.start(torrent, { rate: MB });
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [peer.address, good.address]);
+  const first = { start: 0, end: 256 * KB };
+  engine.demand({ readers: [{ reader: 1, waiting: [first], ahead: [{ start: first.end, end: 24 * MB }] }] });
+  await engine.until(() => peer.requests.some(([piece]) => piece === 0));
+  await engine.whenHad(first);
+  assert.ok(engine.have.size < 72, `${engine.have.size} of 96 pieces came before the one that was waited for`);
+});
+
+test('what the only peer has passed over is asked of it again', async () => {
+  const torrent = torrentOf(12 * MB, 256 * KB);
+  await using folder = await testFolder();
+  const passedOver = new Set<number>();
+  const passesOver = (piece: number, begin: number): boolean => {
+    if (piece > 0 || begin > 32 * KB || passedOver.has(begin)) return false;
+    passedOver.add(begin);
+    return true;
+  };
+  await using peer = await WirePeer.start(torrent, { rate: MB, passesOver });
+  await using engine = await TestEngine.start();
+  await engine.add(torrent, folder.path, [peer.address]);
+  const first = { start: 0, end: 256 * KB };
+  engine.demand({ readers: [{ reader: 1, waiting: [first], ahead: [{ start: first.end, end: 12 * MB }] }] });
+  await engine.whenHad(first);
+  assert.ok(engine.have.size < 48, `${engine.have.size} of 48 pieces came before the one that was waited for`);
+  assert.equal(peer.connections, 1);
+});
+
 test('a seeder that vanishes and comes back is used again', async () => {
   const torrent = torrentOf(8 * MB, 256 * KB);
   await using folder = await testFolder();

@@ -32,6 +32,8 @@ interface DownloadOwner {
   spent(bytes: number): void;
 }
 
+/** A request that a peer has passed over for so long is taken back. */
+const PASSED_OVER_SECONDS = 5;
 /** Nobody has been asked for the rest of a piece for so long. */
 const STUCK_MS = 3000;
 /** With so many seconds of requests before it, what a reader waits for goes first. */
@@ -259,6 +261,14 @@ export class Download {
 
   // What does not come
 
+  /** It takes requests again. Those from before it choked us it had to reject by then (BEP 6), but not everybody does. */
+  unchoked(peer: Peer): void {
+    const isVoid = (key: number): boolean =>
+      peer.asked.get(key)! <= peer.chokedAt && !peer.allowedFast.has(this.picker.pieceOf(key));
+    this.#withdraw(peer, isVoid, 0);
+    this.fillAll();
+  }
+
   rejected(peer: Peer, index: number, begin: number): void {
     const block = Math.floor(begin / BLOCK);
     if (!peer.answered(this.picker.keyOf(index, block))) return;
@@ -346,8 +356,13 @@ export class Download {
       if (this.picker.lanes.rankOf[piece.index] === RANK.none && !piece.complete) this.#restart(piece);
   }
 
-  /** Now and then: a piece that those who are here may not finish (it is another's, who is gone or suspected) begins anew. */
+  /**
+   * Now and then: what peers have passed over is asked for again, and a piece that those who are here may not finish (it is another's, who is gone or suspected) begins
+   * anew.
+   */
   tick(): void {
+    for (const peer of this.#owner.peers)
+      this.#withdraw(peer, (key) => peer.isPassedOver(key, PASSED_OVER_SECONDS), 0);
     if (this.#demanded && !this.#paused)
       for (const piece of [...this.picker.making]) if (this.#isStuck(piece)) this.#restart(piece);
     this.fillAll();

@@ -81,6 +81,7 @@ export class PeerMessages implements WireHandler {
   choke(): void {
     if (this.#peer.choking) return;
     this.#peer.choking = true;
+    this.#peer.chokedAt = clock.now;
     // With the fast extension each request is rejected by itself (BEP 6).
     this.#owner.choked(this.#peer, this.#peer.link.fast ? [] : this.#peer.forgetAsked());
   }

@@ -64,6 +64,8 @@ export class Peer {
 
   /** Whether the peer chokes us, and is interested in us. */
   choking = true;
+  /** When it last began to. */
+  chokedAt = 0;
   interested = false;
   amChoking = true;
   amInterested = false;
@@ -87,6 +89,8 @@ export class Peer {
   #roundTrip = 0.1;
   #probed = -1;
   #probedAt = 0;
+  /** When the newest was made of the requests that it has answered. */
+  #answeredUpTo = 0;
   /** The rate of the last interval alone. */
   #before = 0;
   /** Bytes of payload per second, from and to the peer. Until the first interval is over, by what has come. */
@@ -183,6 +187,7 @@ export class Peer {
 
   /** A block begins to come. */
   answers(key: number): void {
+    this.#answeredUpTo = Math.max(this.#answeredUpTo, this.asked.get(key) ?? 0);
     if (key !== this.#probed) return;
     const seconds = (clock.now - this.#probedAt) / 1000;
     this.#roundTrip = this.downloaded === 0 ? seconds : Math.min(this.#roundTrip, seconds);
@@ -193,6 +198,11 @@ export class Peer {
   isLate(seconds: number): boolean {
     const due = this.downloaded === 0 ? UNPROVEN_SECONDS : BLOCK / Math.max(this.rate, 1024);
     return (clock.now - this.waitingSince) / 1000 > due + seconds;
+  }
+
+  /** Whether it has answered what it was asked for so much later: then this will hardly come. */
+  isPassedOver(key: number, seconds: number): boolean {
+    return (this.#answeredUpTo - (this.asked.get(key) ?? clock.now)) / 1000 > seconds;
   }
 
   /** Seconds until a block that it was asked for is here, by what was asked for before it. */

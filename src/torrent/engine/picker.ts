@@ -22,6 +22,8 @@ const STEAL_SECONDS = 0.5;
 /** What a read waits for is asked of another peer when it is late by so much, or would come sooner by so much and this factor. */
 const LATE_SECONDS = 0.15;
 const SOONER = 1.5;
+/** And when the peer has answered what it was asked for so much later. */
+const PASSED_OVER_SECONDS = 0.5;
 /** When a look for blocks to take over found nothing, it is not repeated before. */
 const STEAL_PAUSE_MS = 50;
 
@@ -258,8 +260,8 @@ export class Picker {
       const key = this.keyOf(piece.index, block);
       if (rank === RANK.waiting) {
         const soonest = peer.queueSeconds * SOONER + LATE_SECONDS;
-        if (!other.isLate(LATE_SECONDS) && (other.queueSeconds < soonest || other.secondsUntil(key) < soonest))
-          continue;
+        const isLate = other.isLate(LATE_SECONDS) || other.isPassedOver(key, PASSED_OVER_SECONDS);
+        if (!isLate && (other.queueSeconds < soonest || other.secondsUntil(key) < soonest)) continue;
       } else {
         const age = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
         const receiving = other.receiving === piece && other.receivingBlock === block;

@@ -177,12 +177,13 @@ for (const known of [true, false])
     );
   });
 
+function said(write: (out: Outbox) => void): Buffer {
+  const out = new Outbox();
+  write(out);
+  return out.take();
+}
+
 test('a block that was cancelled and comes all the same is taken, and nobody else need send it', async () => {
-  const said = (write: (out: Outbox) => void): Buffer => {
-    const out = new Outbox();
-    write(out);
-    return out.take();
-  };
   const block = (n: number): Buffer =>
     Buffer.concat([said((out) => out.pieceHead(0, n * BLOCK, BLOCK)), content.subarray(n * BLOCK, (n + 1) * BLOCK)]);
   const verified = Promise.withResolvers<readonly number[]>();
@@ -229,5 +230,31 @@ test('a block that was cancelled and comes all the same is taken, and nobody els
   tell(second, Buffer.concat([block(1), block(2)]));
   assert.deepEqual(await verified.promise, [0]);
   assert.equal(swarm.stats().wastedBytes, 0);
+  await swarm.close();
+});
+
+test('what a peer neither sent nor rejected when it choked us is asked for again when it no longer does', async () => {
+  const torrent = { infoHash: infoHash.toString('hex'), directory: join(folder, 'choke'), keep: false, peers: [], info };
+  const swarm = new Swarm({ ...torrent, peersFrom: 'public' }, ownerOf([], new SlabPool(1024 * 1024)));
+  await swarm.open();
+  swarm.setDemand({ readers: [{ reader: 1, waiting: [{ start: 0, end: PIECE }], ahead: [] }], index: [], rest: [] });
+  const { transport, written } = connect(swarm, 0, true);
+  const tell = (...messages: (typeof MESSAGE)['haveAll' | 'choke' | 'unchoke'][]): void => {
+    const bytes = said((out) => {
+      for (const message of messages) out.plain(message);
+    });
+    transport.handler.received(bytes, 0, bytes.length);
+  };
+  const asked = async (): Promise<number> => {
+    await new Promise((resolve) => setImmediate(resolve)); // what is said leaves with the event
+    return Buffer.concat(written)
+      .toString('latin1')
+      .split(said((out) => out.block(MESSAGE.request, 0, 0, BLOCK)).toString('latin1')).length - 1;
+  };
+  tell(MESSAGE.haveAll, MESSAGE.unchoke);
+  assert.equal(await asked(), 1);
+  tell(MESSAGE.choke);
+  tell(MESSAGE.unchoke);
+  assert.equal(await asked(), 2);
   await swarm.close();
 });

@@ -278,7 +278,7 @@ export class Swarm implements PeerOwner {
   }
 
   unchoked(peer: Peer): void {
-    this.#work?.download.fill(peer);
+    this.#work?.download.unchoked(peer);
   }
 
   choked(peer: Peer, lost: readonly number[]): void {
