@@ -92,7 +92,10 @@ test('what a read waits for and does not come is asked of another peer, although
 test('what a read waits for and one peer passes over is asked of another, although the one sends all else', async () => {
   const torrent = torrentOf(24 * MB, 256 * KB);
   await using folder = await testFolder();
-  await using peer = await WirePeer.start(torrent, { rate: MB, passesOver: (piece, begin) => piece === 0 && begin < 64 * KB });
+  await using peer = await WirePeer.start(torrent, {
+    rate: MB,
+    passesOver: (piece, begin) => piece === 0 && begin < 64 * KB,
+  });
   await using good = await WirePeer.start(torrent, { rate: MB });
   await using engine = await TestEngine.start();
   await engine.add(torrent, folder.path, [peer.address, good.address]);

@@ -77,6 +77,7 @@ export class Download {
     this.picker = new Picker(layout, have, pool, this.availability, {
       activated: (piece) => this.#activated(piece),
       reclaim: () => this.#reclaim(),
+      restart: (piece) => this.#restart(piece),
       isOffered: (piece) => this.#isOfferedBy(({ isReserve }) => !isReserve, piece),
       isOfferedByUseful: (piece) => this.#isOfferedBy(({ useful }) => useful, piece),
     });
@@ -361,8 +362,7 @@ export class Download {
    * anew.
    */
   tick(): void {
-    for (const peer of this.#owner.peers)
-      this.#withdraw(peer, (key) => peer.isPassedOver(key, PASSED_OVER_SECONDS), 0);
+    for (const peer of this.#owner.peers) this.#withdraw(peer, (key) => peer.isPassedOver(key, PASSED_OVER_SECONDS), 0);
     if (this.#demanded && !this.#paused)
       for (const piece of [...this.picker.making]) if (this.#isStuck(piece)) this.#restart(piece);
     this.fillAll();

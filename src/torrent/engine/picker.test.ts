@@ -41,6 +41,10 @@ function ask(slow: Peer, fast: Peer): { slow: number; fast: number } {
   const picker = new Picker(layout, new BitField(1), new SlabPool(1024 * 1024), new Uint16Array(1), {
     activated: () => {},
     reclaim: () => {},
+    restart: (piece) => {
+      for (const { block, peer } of piece.abandon()) peer.cancel(block, 0, block * BLOCK, BLOCK);
+      picker.finished(piece);
+    },
     isOffered: () => true,
     isOfferedByUseful: () => true,
   });
@@ -65,3 +69,14 @@ test('what a slower peer will be long about is taken from it', () => {
 test('of a slower peer, what is far behind in its queue is taken', () => {
   assert.deepEqual(ask(peerOf(100_000), peerOf(20_000_000)), { slow: BLOCKS - 1, fast: 1 });
 });
+
+for (const [title, rate, expected] of [
+  ['what a peer makes alone is begun anew by one that overtakes it by far', 20_000, { slow: 0, fast: BLOCKS }],
+  ['what a peer that makes it alone has soon is left to it', 200_000, { slow: BLOCKS, fast: 0 }],
+] as const)
+  test(title, () => {
+    const [slow, fast] = [peerOf(rate), peerOf(20_000_000)];
+    slow.known.suspected = true;
+    fast.known.useful = true;
+    assert.deepEqual(ask(slow, fast), expected);
+  });

@@ -24,6 +24,9 @@ const LATE_SECONDS = 0.15;
 const SOONER = 1.5;
 /** And when the peer has answered what it was asked for so much later. */
 const PASSED_OVER_SECONDS = 0.5;
+/** Of what one peer must make alone: how many times longer its rest must take than all of it elsewhere, and how long it may stand still, before another begins it anew. */
+const ALONE_RATIO = 3;
+const ALONE_STILL_MS = 3000;
 /** When a look for blocks to take over found nothing, it is not repeated before. */
 const STEAL_PAUSE_MS = 50;
 
@@ -32,6 +35,8 @@ interface PickerOwner {
   activated(piece: PeerPiece): void;
   /** Memory is short: pieces that nobody wants any more may go. */
   reclaim(): void;
+  /** What was made of the piece is thrown away. */
+  restart(piece: PeerPiece): void;
   /** Whether a peer that is no reserve would answer a request for this piece. */
   isOffered(piece: number): boolean;
   /** Whether a peer that has sent a verified piece would send this one. */
@@ -243,13 +248,30 @@ export class Picker {
       for (let rank = first; rank <= last && asked < most; rank += 1)
         for (const piece of this.making) {
           if (this.lanes.rankOf[piece.index] !== rank || piece.complete || asked >= most) continue;
-          if (piece.solo === undefined && !piece.needsSolo && !peer.known.suspected && peer.offers(piece.index))
+          if (!peer.offers(piece.index)) continue;
+          if (this.#isHeldUp(piece, peer)) return this.#beginAnew(piece, peer, rank, most);
+          if (piece.solo === undefined && !piece.needsSolo && !peer.known.suspected)
             asked += this.#takeFrom(piece, peer, rank, ratio, most - asked);
         }
       if (asked > 0) return asked;
     }
     again.set(peer, clock.now + STEAL_PAUSE_MS);
     return 0;
+  }
+
+  /** Whether somebody makes it alone whom this peer would overtake by far, even from the beginning. */
+  #isHeldUp(piece: PeerPiece, { known, rate }: Peer): boolean {
+    const { solo } = piece;
+    if (solo === undefined || solo.known === known || !known.useful || known.isReserve || rate === 0) return false;
+    const left = (piece.length - piece.arrivedBytes) / Math.max(solo.rate, 1024);
+    const isStill = clock.now - piece.movedAt > ALONE_STILL_MS;
+    return isStill || left > (piece.length / rate) * ALONE_RATIO + STEAL_SECONDS;
+  }
+
+  #beginAnew(piece: PeerPiece, peer: Peer, rank: number, most: number): number {
+    this.#owner.restart(piece);
+    const begun = this.#begin(piece.index, rank === RANK.waiting);
+    return begun !== undefined && this.#mayJoin(begun, peer) ? this.#askFrom(begun, peer, most) : 0;
   }
 
   #takeFrom(piece: PeerPiece, peer: Peer, rank: number, ratio: number, most: number): number {

@@ -234,7 +234,13 @@ test('a block that was cancelled and comes all the same is taken, and nobody els
 });
 
 test('what a peer neither sent nor rejected when it choked us is asked for again when it no longer does', async () => {
-  const torrent = { infoHash: infoHash.toString('hex'), directory: join(folder, 'choke'), keep: false, peers: [], info };
+  const torrent = {
+    infoHash: infoHash.toString('hex'),
+    directory: join(folder, 'choke'),
+    keep: false,
+    peers: [],
+    info,
+  };
   const swarm = new Swarm({ ...torrent, peersFrom: 'public' }, ownerOf([], new SlabPool(1024 * 1024)));
   await swarm.open();
   swarm.setDemand({ readers: [{ reader: 1, waiting: [{ start: 0, end: PIECE }], ahead: [] }], index: [], rest: [] });
@@ -247,9 +253,11 @@ test('what a peer neither sent nor rejected when it choked us is asked for again
   };
   const asked = async (): Promise<number> => {
     await new Promise((resolve) => setImmediate(resolve)); // what is said leaves with the event
-    return Buffer.concat(written)
-      .toString('latin1')
-      .split(said((out) => out.block(MESSAGE.request, 0, 0, BLOCK)).toString('latin1')).length - 1;
+    return (
+      Buffer.concat(written)
+        .toString('latin1')
+        .split(said((out) => out.block(MESSAGE.request, 0, 0, BLOCK)).toString('latin1')).length - 1
+    );
   };
   tell(MESSAGE.haveAll, MESSAGE.unchoke);
   assert.equal(await asked(), 1);
