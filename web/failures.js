@@ -26,6 +26,15 @@ export function answeredProblem(data) {
 }
 
 /**
+ * The video element's own error.
+ * @param {MediaError | null} error
+ * @returns {Failure}
+ */
+export function describeMediaError(error) {
+  return { title: 'The video could not be played', detail: error?.message || 'This browser gave no reason.' };
+}
+
+/**
  * A fatal error of hls.js in words.
  * @param {ErrorData} data
  * @returns {Failure}

@@ -7,7 +7,7 @@ import {
   problemFrom,
   sessionError,
 } from './api.js';
-import { answeredProblem, describeCodecs, describeError, describeProblem } from './failures.js';
+import { answeredProblem, describeCodecs, describeError, describeMediaError, describeProblem } from './failures.js';
 import { Metrics } from './metrics.js';
 import { Qualities, sourceIndex } from './qualities.js';
 import { keepSegmentTimes } from './segment-times.js';
@@ -373,13 +373,20 @@ export class Playback {
     this.#fail(describeError(data));
   }
 
-  /** At most two attempts in half a minute to go on after a decoder's error. */
+  /** At most two attempts in half a minute to go on after a decoder's error: as before, then with what the server re-encodes. */
   #recover() {
     const now = performance.now();
     this.#recoveries = this.#recoveries.filter((time) => now - time < 30_000);
-    if (this.#recoveries.length >= 2 || this.hls === undefined) return false;
+    const { hls } = this;
+    if (this.#recoveries.length >= 2 || hls === undefined) return false;
+    if (this.#recoveries.length > 0 && this.qualities.leaveOriginal()) {
+      this.#on.notice('This browser failed at decoding the original picture. The server re-encodes it now.');
+    }
     this.#recoveries.push(now);
-    this.hls.recoverMediaError();
+    const { paused } = this.#video;
+    hls.recoverMediaError();
+    // Another source stops the element.
+    if (!paused) this.play();
     return true;
   }
 
@@ -408,18 +415,20 @@ export class Playback {
     this.hls?.loadSource(new URL('original/playlist.m3u8', base).href);
   }
 
-  /** The video element's own error counts only where hls.js does not feed it. */
+  /** Of the video element's own errors, where hls.js feeds it, only the decoder's count: hls.js hears of them when it appends again, which may be never. */
   async #nativeError() {
     const { signal } = this.#attempt;
-    if (this.hls !== undefined || this.session === undefined || signal.aborted) return;
+    if (this.session === undefined || signal.aborted) return;
+    const { error } = this.#video;
+    if (this.hls !== undefined) {
+      if (error?.code === MediaError.MEDIA_ERR_DECODE && !this.#recover()) this.#fail(describeMediaError(error));
+      return;
+    }
     const response = await fetch(this.session.streamUrl, { signal }).catch(() => undefined);
     const body = (await response?.text().catch(() => '')) ?? '';
     if (signal.aborted) return;
     if (response !== undefined && !response.ok) return this.#fail(describeProblem(problemFrom(response.status, body)));
-    this.#fail({
-      title: 'The video could not be played',
-      detail: this.#video.error?.message || 'This browser gave no reason.',
-    });
+    this.#fail(describeMediaError(this.#video.error));
   }
 
   /** @param {Failure} failure */

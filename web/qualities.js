@@ -181,6 +181,20 @@ export class Qualities {
     this.#apply(hls);
   }
 
+  /**
+   * Does without the original from now on: this browser's decoder fails at it.
+   * @returns {boolean} false when it was not shown, or nothing else is there
+   */
+  leaveOriginal() {
+    const hls = this.#hls;
+    if (hls === undefined || !isOriginal(this.current?.level) || this.list.length < 2) return false;
+    for (let at = hls.levels.length - 1; at >= 0; at -= 1) if (isOriginal(hls.levels[at])) hls.removeLevel(at);
+    if (this.#name === 'original') this.#name = '';
+    hls.loadLevel = this.#name === '' ? this.#start() : this.#level(this.#name);
+    if (this.#name === '') hls.loadLevel = -1;
+    return true;
+  }
+
   /** Every audio track of the source once, in its order, as it is best delivered to this browser. */
   get tracks() {
     const all = this.#hls?.allAudioTracks ?? [];

@@ -216,6 +216,30 @@ describe('what the browser cannot decode', { timeout: 400_000 }, () => {
   }
 });
 
+describe('what the decoder of the browser fails at', { timeout: 200_000 }, () => {
+  const stage = useStage();
+
+  // Chromium's takes references into a group of pictures that it has not seen for an error.
+  test('open groups of pictures after a seek: the server re-encodes them, and says so', async () => {
+    const options = { container: 'mkv', video: 'h264', audio: ['aac'], bFrames: 3, openGop: true } as const;
+    await using player = await stage.open();
+    await player.enter(await numberedMedia({ ...options, seconds: 40 }));
+    await player.playing();
+    for (const frame of [148, 150, 512, 299, 448]) {
+      await player.seek((frame + 0.5) / FPS);
+      assert.equal(await player.settledFrame(frame), frame);
+    }
+    assert.match((await player.page.textContent('#notice')) ?? '', /The server re-encodes it/);
+    await player.page.evaluate('globalThis.__raffi.video.play()');
+    await player.until('video.currentTime > 20');
+    await player.seek(33.3);
+    await player.page.evaluate('globalThis.__raffi.video.play()');
+    await player.until('video.currentTime > 34');
+    assert.ok(await player.page.isHidden('#failure'));
+    assert.deepEqual(player.troubles, []);
+  });
+});
+
 describe('a film with thirteen audio tracks', { timeout: 200_000 }, () => {
   const stage = useStage();
   for (const [width, height] of [
