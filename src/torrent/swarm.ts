@@ -159,9 +159,10 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   /** What another link to the same torrent names besides. */
   join({ peers, trackers, webSeeds }: TorrentSeed): void {
-    this.addPeers(peers, this.#options.linksFrom);
     this.#webSeeds.add(webSeeds);
+    // The engine may not know the torrent yet.
     void this.#starting.then(() => {
+      this.addPeers(peers, this.#options.linksFrom);
       if (!this.#life.signal.aborted) this.#options.discovery.addTrackers(this.infoHash, trackers);
     });
   }
@@ -231,7 +232,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   event(event: EngineEvent): void {
-    if (this.#life.signal.aborted) return;
+    // As long as the engine has not been told of this one, it speaks of its predecessor, which is being removed, files and all.
+    if (this.#life.signal.aborted || this.#engine === undefined) return;
     switch (event.type) {
       case 'metadata':
         this.#onMetadata(event);
@@ -252,6 +254,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   set stats(stats: TorrentStats) {
+    if (this.#engine === undefined) return;
     const before = this.#stats?.peers ?? 0;
     this.#stats = stats;
     if (stats.peers > 0) this.timeline.mark('peer');
