@@ -20,7 +20,7 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 const nothing = async (): Promise<void> => {};
 
 /** A swarm whose predecessor is still being removed, until `begin`; `named` are the peers that the engine hears of later. */
-function waiting(): { swarm: Swarm; begin: () => void; named: PeerAddress[] } {
+function waiting(): { swarm: Swarm; begin: () => void; named: PeerAddress[] } & AsyncDisposable {
   const named: PeerAddress[] = [];
   const engine = Promise.withResolvers<Engine>();
   const swarm = new Swarm(
@@ -54,13 +54,17 @@ function waiting(): { swarm: Swarm; begin: () => void; named: PeerAddress[] } {
       demand() {},
       addPeers: (_infoHash: string, peers: readonly PeerAddress[]) => named.push(...peers),
     } as unknown as Engine);
-  return { swarm, begin, named };
+  const dispose = (): Promise<void> => {
+    begin();
+    return swarm[Symbol.asyncDispose]();
+  };
+  return { swarm, begin, named, [Symbol.asyncDispose]: dispose };
 }
 
 test('what the engine says of a torrent that is being removed is not taken for its successor’s', async () => {
   await writeFile(chunkFile(folder, 0), content);
-  const { swarm, begin } = waiting();
-  await using _owned = swarm;
+  await using waited = waiting();
+  const { swarm, begin } = waited;
   const metadata = {
     type: 'metadata',
     infoHash: torrent.infoHash,
@@ -82,8 +86,8 @@ test('what the engine says of a torrent that is being removed is not taken for i
 });
 
 test('peers that a second link names are told to the engine also when it does not know the torrent yet', async () => {
-  const { swarm, begin, named } = waiting();
-  await using _owned = swarm;
+  await using waited = waiting();
+  const { swarm, begin, named } = waited;
   const peer = { host: '127.0.0.1', port: 7777 };
   swarm.join({ infoHash: torrent.infoHash, trackers: [], peers: [peer], webSeeds: [] });
   begin();
