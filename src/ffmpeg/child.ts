@@ -116,6 +116,11 @@ export class Child {
     return this.#process.signalCode;
   }
 
+  /** Started, and not gone as far as we have been told. */
+  get isAlive(): boolean {
+    return this.exitCode === null && this.exitSignal === null && this.startFailure === undefined;
+  }
+
   /** The last 4 KB of standard error. */
   get stderrTail(): string {
     return this.#stderr.text();
@@ -133,7 +138,7 @@ export class Child {
 
   /** SIGTERM to the group, and SIGKILL after `graceMs` milliseconds. */
   terminate(graceMs: number): void {
-    if (this.#killTimer || this.exitCode !== null || this.exitSignal !== null) return;
+    if (this.#killTimer || !this.isAlive) return;
     this.kill('SIGTERM');
     this.#killTimer = setTimeout(() => this.kill('SIGKILL'), graceMs);
     void this.exited.then(() => clearTimeout(this.#killTimer));

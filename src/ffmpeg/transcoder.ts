@@ -6,6 +6,7 @@
 import { AppError } from '../errors.ts';
 import { type Child, GRACE_MS, startChild } from './child.ts';
 import { Feed, type Supply, type SupplyOpener } from './feed.ts';
+import type { Spare } from './spare.ts';
 import { StallTimer } from './stall-timer.ts';
 
 /** Milliseconds. */
@@ -35,6 +36,8 @@ export interface TranscodeOptions {
   readonly graceMs?: number;
   /** Nobody waits in front of a screen: it gets little processor time while others want it. */
   readonly background?: boolean;
+  /** Where there may be a process already that was started with these arguments. */
+  readonly spare?: Spare | undefined;
 }
 
 /** How FFmpeg ended, with its last words in the message: the cause of a `transcode-failed`. */
@@ -105,7 +108,8 @@ async function* output(options: TranscodeOptions, left: AbortSignal): AsyncGener
   if (left.aborted) return;
   const { ffmpeg: command, args, signal, background = false } = options;
   const stdin = 'supply' in options.input ? 'ignore' : 'pipe';
-  const child = await startChild({ command, args, stdin, background }, signal);
+  const spare = await options.spare?.take({ ffmpeg: command, args });
+  const child = spare ?? (await startChild({ command, args, stdin, background }, signal));
   const work = new Transcoding(options, child, left);
   try {
     for (;;) {

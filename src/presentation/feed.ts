@@ -104,9 +104,13 @@ function holding(batch: PacketBatch, packets: readonly Packet[]): PacketBatch {
   return { packets, [Symbol.dispose]: () => batch[Symbol.dispose]() };
 }
 
-/** The packets of an audio track from `time` (seconds, presentation) on. */
-export function audioFeed(source: Opened, track: Track, time: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  return clusters(track, source.info.startTime, audioBatches(source, track, time, signal));
+/** The packets of an audio track from `time` on, where `origin` is 0 for FFmpeg: seconds on the presentation's clock. */
+export function audioFeed(
+  source: Opened,
+  { track, time, origin }: { readonly track: Track; readonly time: number; readonly origin: number },
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  return clusters(track, source.info.startTime + origin, audioBatches(source, track, time, signal));
 }
 
 /** Batches as Matroska. */

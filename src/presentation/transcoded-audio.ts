@@ -1,6 +1,7 @@
 import { adtsFrames } from '../ffmpeg/adts-frames.ts';
 import { audioArguments } from '../ffmpeg/arguments.ts';
 import { AUDIO_RATE, type Mix, SOUND_BEFORE, soundInWords } from '../ffmpeg/sound.ts';
+import { Spare } from '../ffmpeg/spare.ts';
 import { transcode } from '../ffmpeg/transcoder.ts';
 import type { TimelineSegment } from '../hls/timeline.ts';
 import { waitFor } from '../lib/abort.ts';
@@ -17,6 +18,8 @@ import { GRACE_MS, TranscodedRendition, type Workshop } from './transcoded.ts';
 /** AAC frames before the first one that is kept: the encoder's priming, and what its window and bit reservoir need. */
 const AUDIO_PREROLL_FRAMES = 5;
 const FRAME = 1024;
+/** Frames (0.32 s) that are a whole number of milliseconds and of samples at every usual rate: a run's clock begins at a multiple of them. */
+const ORIGIN_FRAMES = 15;
 /** Seconds within which a packet is near a segment: it may be heard in it. */
 const NEAR = 1;
 
@@ -40,6 +43,8 @@ export class TranscodedAudio extends TranscodedRendition {
   readonly #out: CopiedTrack;
   readonly #silent: Uint8Array | undefined;
   readonly #meter: LoudnessMeter | undefined;
+  /** For the next seek: there while a run is. */
+  readonly #spare = new Spare();
 
   constructor(name: string, track: Track, { channels, loudness: target }: AudioQuality, shop: Workshop) {
     super(name, track, shop);
@@ -58,6 +63,11 @@ export class TranscodedAudio extends TranscodedRendition {
 
   override async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([super[Symbol.asyncDispose](), this.#meter?.[Symbol.asyncDispose]()]);
+    await this.#spare.end();
+  }
+
+  protected override rest(): void {
+    void this.#spare.end();
   }
 
   get codec(): string {
@@ -106,29 +116,33 @@ export class TranscodedAudio extends TranscodedRendition {
   async *#encode(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { source, ffmpeg, stallMs, direct } = this.shop;
     const firstFrame = frameAt((this.segments[first] as TimelineSegment).start);
-    const encodedFrom = Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1);
+    const encodedFrom = originBefore(Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1));
     const seconds = (encodedFrom * FRAME) / AUDIO_RATE;
     using loan = direct?.loopback.lend();
-    const input = loan ?? audioFeed(source, this.track, seconds - SOUND_BEFORE, signal);
+    const fed = { track: this.track, time: seconds - SOUND_BEFORE, origin: seconds };
+    const input = loan ?? audioFeed(source, fed, signal);
     const where = { info: source.info, track: this.track, span: audioSpan(seconds) };
     const args = audioArguments({
       ...(direct && loan ? { direct: directInput(direct, loan, where) } : {}),
-      firstSample: encodedFrom * FRAME,
+      firstSample: loan ? encodedFrom * FRAME : 0,
       mix: this.#mix,
       gain: this.#meter && (await waitFor(this.#meter.gain(), signal)),
       bitRate: this.maxBitRate,
     });
+    const spare = loan ? undefined : this.#spare;
     // The first frame that the encoder gives is its priming: it holds the 1,024 samples before the first.
     let frame = encodedFrom - 1;
     let n = first;
     let packets: Packet[] = [];
-    for await (const data of adtsFrames(transcode({ ffmpeg, args, input, signal, stallMs, graceMs: GRACE_MS }))) {
+    const output = transcode({ ffmpeg, args, input, signal, stallMs, graceMs: GRACE_MS, spare });
+    for await (const data of adtsFrames(output)) {
       const end = this.#endFrame(n);
       if (frame >= end) {
         yield this.#package(n, packets);
         packets = [];
         n += 1;
         if (n === this.segments.length) return;
+        spare?.prepare({ ffmpeg, args });
       }
       if (frame >= firstFrame) packets.push(this.#packet(frame, data));
       frame += 1;
@@ -149,6 +163,10 @@ export class TranscodedAudio extends TranscodedRendition {
     const input = { track: this.#out, packets, startTime: 0, sequenceNumber: n + 1 };
     return mediaSegment(input, (length) => new Uint8Array(length));
   }
+}
+
+function originBefore(frame: number): number {
+  return Math.floor(frame / ORIGIN_FRAMES) * ORIGIN_FRAMES;
 }
 
 /** The first frame of the absolute grid that starts at or after `time`, presentation seconds. */

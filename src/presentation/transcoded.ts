@@ -73,6 +73,9 @@ export abstract class TranscodedRendition implements Rendition, AsyncDisposable 
     return true;
   }
 
+  /** Called when the last of its runs has ended. */
+  protected rest(): void {}
+
   /** FFmpeg ends with status 0 even where its input broke off. @param made how many segments there are now, from the rendition's first. */
   protected assertWhole(made: number): void {
     const { length } = this.segments;
@@ -116,7 +119,10 @@ export abstract class TranscodedRendition implements Rendition, AsyncDisposable 
       has: (made) => this.shop.store.has(this.#key(made)),
       record,
       broke: (error) => journal.broke(record, error),
-      ended: () => this.#runs.delete(run),
+      ended: () => {
+        this.#runs.delete(run);
+        if (this.#runs.size === 0) this.rest();
+      },
     });
     this.#runs.add(run);
     this.shop.pool.add(run);

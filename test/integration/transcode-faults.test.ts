@@ -41,6 +41,24 @@ test('viewers of one title at one place share one run; the last one who leaves e
   assert.deepEqual(encoders(server.pid), []);
 });
 
+test('a seek in transcoded sound finds FFmpeg started; none is there any more when its runs have ended', async () => {
+  await using server = await startTestServer({ RAFFI_CACHE_BYTES: '0' });
+  const id = await server.create({ source: await numberedMedia({ ...FILM, audio: ['dts'], seconds: 60 }) });
+  await server.bytes(`/sessions/${id}/audio-0-aac/0.m4s`);
+  await until(() => encoders(server.pid).length === 2);
+  const [run, spare] = encoders(server.pid);
+  await server.bytes(`/sessions/${id}/audio-0-aac/25.m4s`);
+  await until(() => encoders(server.pid).length === 3);
+  const after = encoders(server.pid);
+  assert.ok(after.includes(spare as number), 'what was started for the seek makes it');
+  assert.ok(after.includes(run as number));
+  await until(() => encoders(server.pid).length === 0); // nobody asks for anything any more
+  await server.bytes(`/sessions/${id}/audio-0-aac/10.m4s`);
+  await until(() => encoders(server.pid).length === 2);
+  assert.equal((await server.get(`/sessions/${id}`, { method: 'DELETE' })).status, 204);
+  assert.deepEqual(encoders(server.pid), []);
+});
+
 /** Sends the signal to the first FFmpeg that is seen at work, once. */
 function strike({ pid: server }: TestServer, signal: NodeJS.Signals): Disposable & { readonly hit: () => boolean } {
   let hit = false;
