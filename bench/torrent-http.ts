@@ -7,11 +7,11 @@
  */
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { Agent, get } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { drain } from './lib/drain.ts';
 import {
   type BenchServer,
   cpuSeconds,
@@ -40,22 +40,6 @@ const { values } = parseArgs({
 const EVERY_MS = 20;
 /** Of the film. */
 const BYTES_PER_SECOND = 648_500;
-
-/** @returns bytes of the body, which nobody keeps. */
-function drain(url: string): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const agent = new Agent();
-    get(url, { agent }, (answer) => {
-      let bytes = 0;
-      if (answer.statusCode !== 200) reject(new Error(`${url}: ${answer.statusCode}`));
-      answer.on('data', (part: Buffer) => {
-        bytes += part.length;
-      });
-      answer.on('end', () => resolve(bytes));
-      answer.on('error', reject);
-    }).on('error', reject);
-  });
-}
 
 /** Asks for `url` until the signal aborts. @returns ms that each answer took. */
 async function probe(url: string, signal: AbortSignal): Promise<number[]> {
