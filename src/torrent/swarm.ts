@@ -1,14 +1,15 @@
 /**
  * One torrent, shared by all who want something of it.
  *
- * Invariant: `#content` is there from the moment the metadata is known until dispose. `#failure` says why nothing comes at the moment; it goes when its cause does. From
- * the beginning of dispose nothing is told to the engine but `remove`.
+ * Invariant: `#failure` says why nothing comes at the moment; it goes when its cause does. From the beginning of dispose nothing is told to the engine but
+ * `remove`.
  */
 import type { MessagePort } from 'node:worker_threads';
 import { AppError } from '../errors.ts';
-import { waitFor } from '../lib/abort.ts';
 import type { Nearness } from '../lib/addresses.ts';
 import type { AddressGuard } from '../source/guard.ts';
+import { Arrival } from './arrival.ts';
+import { Changes } from './changes.ts';
 import { ChunkFiles } from './chunk-files.ts';
 import type { Content } from './content.ts';
 import type { AnnounceReport } from './discovery/announcer.ts';
@@ -27,9 +28,6 @@ import { Wants } from './wants.ts';
 import { WebSeeds } from './webseed/web-seeds.ts';
 
 type EngineEvent = Parameters<EngineHandlers['event']>[0];
-
-/** So long a demand may wait for the next one, when nobody waits for what it asks for: a window that moves with its reader is far ahead of it. */
-const DEMAND_MS = 10;
 
 /** What is known of a torrent before any peer is asked. */
 export interface TorrentSeed {
@@ -88,19 +86,14 @@ export class Swarm implements SourceHost, AsyncDisposable {
   readonly #life = new AbortController();
   readonly #wants: Wants;
   readonly #webSeeds: WebSeeds;
-  #metadataTimer: NodeJS.Timeout | undefined;
+  readonly #arrival = new Arrival();
+  readonly #changes = new Changes(() => this.#tellDemand());
   #engine: Engine | undefined;
   #directory = '';
   #keep = false;
-  #content: Content | undefined;
-  #arrival = Promise.withResolvers<Content>();
   #failure: AppError | undefined;
-  /** The metadata do not come, or can't be used. */
-  #noContent: AppError | undefined;
   #stats: TorrentStats | undefined;
   #capacity = 0;
-  #demandDue = false;
-  #demandTimer: NodeJS.Timeout | undefined;
   #starting: Promise<void>;
   #disposal: Promise<void> | undefined;
 
@@ -109,9 +102,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#seed = seed;
     this.#options = options;
     this.timeline = new Timeline((fields, message) => options.note({ infoHash: this.infoHash, ...fields }, message));
-    this.#arrival.promise.catch(() => {});
     this.#wants = new Wants(
-      () => this.#content,
+      () => this.content,
       () => this.#keep && options.mayFillUp(),
     );
     this.#webSeeds = new WebSeeds({
@@ -129,7 +121,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   get content(): Content | undefined {
-    return this.#content;
+    return this.#arrival.content;
   }
 
   get failure(): AppError | undefined {
@@ -154,7 +146,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   /** The name from the metadata, else what the link calls it, else the infohash. */
   get name(): string {
-    return this.#content?.metainfo.name ?? this.#seed.name ?? this.infoHash;
+    return this.content?.metainfo.name ?? this.#seed.name ?? this.infoHash;
   }
 
   /** What another link to the same torrent names besides. */
@@ -182,11 +174,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   /** Resolves when the metadata is known. @throws AppError `torrent-*`; the signal's reason. */
-  async whenContent(signal: AbortSignal): Promise<Content> {
-    signal.throwIfAborted();
-    if (this.#content) return this.#content;
-    if (this.#noContent) throw this.#noContent;
-    return waitFor(this.#arrival.promise, signal);
+  whenContent(signal: AbortSignal): Promise<Content> {
+    return this.#arrival.wait(signal);
   }
 
   /** The file that is played: the one of this number, else the best. @throws AppError `torrent-no-file`. */
@@ -215,10 +204,10 @@ export class Swarm implements SourceHost, AsyncDisposable {
     return swarmStatus({
       infoHash: this.infoHash,
       name: this.name,
-      content: this.#content,
+      content: this.content,
       file: this.#fileOrNone(fileIdx),
       stats: this.#stats,
-      failure: this.#failure ?? this.#noContent,
+      failure: this.#failure ?? this.#arrival.failure,
       tried: [...this.#tried(), ...this.#webSeeds.reports],
       sources: [...this.#wants.sources],
       capacity: this.#capacity,
@@ -268,9 +257,9 @@ export class Swarm implements SourceHost, AsyncDisposable {
     this.#engine = undefined;
     this.#stats = undefined;
     const lost = new AppError('torrent-failed', 'The torrent engine has failed and is being started again.');
-    if (this.#content) {
+    if (this.content) {
       // Nothing is at hand until the next engine says so: it may begin its files anew.
-      const { pieces, files } = this.#content;
+      const { pieces, files } = this.content;
       pieces.remove(allPieces(pieces));
       pieces.fail(lost);
       void files[Symbol.asyncDispose]();
@@ -281,20 +270,12 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   /** @see SourceHost */
   changed(isUrgent = true): void {
-    if (this.#demandDue || this.#life.signal.aborted) return;
-    if (!isUrgent) {
-      this.#demandTimer ??= setTimeout(() => this.changed(), DEMAND_MS);
-      return;
-    }
-    clearTimeout(this.#demandTimer);
-    this.#demandTimer = undefined;
-    this.#demandDue = true;
-    queueMicrotask(() => {
-      this.#demandDue = false;
-      if (this.#life.signal.aborted) return;
-      this.#engine?.demand(this.infoHash, this.demand());
-      this.#webSeeds.wake();
-    });
+    this.#changes.made(isUrgent);
+  }
+
+  #tellDemand(): void {
+    this.#engine?.demand(this.infoHash, this.demand());
+    this.#webSeeds.wake();
   }
 
   closed(source: TorrentSource): void {
@@ -313,7 +294,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   /** Gives the disk space of chunks back; what a full disk refused is tried again. */
   async forget(chunks: readonly number[]): Promise<void> {
-    const content = this.#content;
+    const content = this.content;
     if (content === undefined || this.#engine === undefined || this.#life.signal.aborted) return;
     const { pieces, files, chunkLength } = content;
     const engine = this.#engine;
@@ -352,7 +333,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
         progress: () => this.#progress(),
         isHungry: () => (this.#stats?.peers ?? 0) === 0,
       });
-      if (!this.#content) this.#metadataTimer = setTimeout(() => this.#late(), this.#options.metadataMs);
+      if (!this.content) this.#arrival.expect(this.#options.metadataMs, () => this.#late());
     } catch (error) {
       this.#broken(error);
     }
@@ -380,7 +361,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
         ? cause
         : new AppError('torrent-failed', 'The torrent could not be started.', { cause });
     this.#failure = error;
-    this.#unusable(error);
+    this.#arrival.fail(error);
   }
 
   #onMetadata(event: Extract<EngineEvent, { type: 'metadata' }>): void {
@@ -389,15 +370,14 @@ export class Swarm implements SourceHost, AsyncDisposable {
       metainfo = parseInfo(event.info);
     } catch (error) {
       if (!(error instanceof MetainfoError)) throw error;
-      this.#unusable(invalidTorrent(error));
+      this.#arrival.fail(invalidTorrent(error));
       return;
     }
-    clearTimeout(this.#metadataTimer);
     this.timeline.mark('metadata');
-    this.#noContent = undefined;
+    this.#arrival.recovers();
     this.#failure = undefined;
     if (metainfo.isPrivate) void this.#options.discovery.makePrivate(this.infoHash);
-    const known = this.#content;
+    const known = this.content;
     if (known) {
       // After a restart of the engine, which has taken up what it can use.
       known.pieces.add(allPieces(known.pieces).filter((n) => hasBit(event.have, n)));
@@ -406,15 +386,15 @@ export class Swarm implements SourceHost, AsyncDisposable {
     }
     const { pieceLength, totalLength, chunkLength, have } = event;
     const pieces = new PieceMap(pieceLength, totalLength, have);
-    this.#content = { metainfo, pieces, files: new ChunkFiles(this.#directory, chunkLength), chunkLength };
+    const files = new ChunkFiles(this.#directory, chunkLength);
+    this.#arrival.resolve({ metainfo, pieces, files, chunkLength });
     this.#webSeeds.start(metainfo);
-    this.#arrival.resolve(this.#content);
     this.changed();
   }
 
   /** What was verified in a chunk that is being deleted was told before the engine knew. */
   #onVerified(verified: readonly number[]): void {
-    const content = this.#content;
+    const content = this.content;
     if (content === undefined) return;
     this.timeline.mark('piece');
     const { pieces, chunkLength } = content;
@@ -425,58 +405,50 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   #onFault(fault: Extract<EngineEvent, { type: 'fault' }>['fault'], message: string): void {
     if (fault === 'metadata-invalid') {
-      this.#unusable(new AppError('torrent-invalid', message));
+      this.#arrival.fail(new AppError('torrent-invalid', message));
       return;
     }
     if (fault === 'disk-full' && this.#options.makesRoom()) return;
     this.#failure = new AppError(fault === 'disk-full' ? 'torrent-disk-full' : 'torrent-failed', message);
-    this.#content?.pieces.fail(this.#failure);
+    this.content?.pieces.fail(this.#failure);
   }
 
-  #late(): void {
-    if (this.#content) return;
-    this.#unusable(noMetadata(this.name, this.#options.metadataMs, this.#tried(), this.#stats));
-  }
-
-  #unusable(error: AppError): void {
-    this.#noContent = error;
-    this.#arrival.reject(error);
-    this.#arrival = Promise.withResolvers();
-    this.#arrival.promise.catch(() => {});
+  #late(): AppError {
+    return noMetadata(this.name, this.#options.metadataMs, this.#tried(), this.#stats);
   }
 
   #known(): Content {
-    if (this.#content === undefined) throw new Error('the metadata is not known yet');
-    return this.#content;
+    if (this.content === undefined) throw new Error('the metadata is not known yet');
+    return this.content;
   }
 
   #fileOrNone(fileIdx: number | undefined): TorrentFile | undefined {
-    if (this.#content === undefined) return undefined;
-    const { files } = this.#content.metainfo;
+    if (this.content === undefined) return undefined;
+    const { files } = this.content.metainfo;
     return fileIdx === undefined ? chooseFile(files) : files[fileIdx];
   }
 
   #progress(): { uploaded: number; downloaded: number; left: number } {
     const { uploadedBytes = 0, verifiedBytes = 0 } = this.#stats ?? {};
-    const pieces = this.#content?.pieces;
+    const pieces = this.content?.pieces;
     // A tracker tells seeds only about those who lack something: unknown is not nothing.
     const left = pieces ? Math.max(0, pieces.totalLength - pieces.complete * pieces.pieceLength) : 1;
     return { uploaded: uploadedBytes, downloaded: verifiedBytes, left };
   }
 
   async #close(): Promise<void> {
-    clearTimeout(this.#metadataTimer);
-    clearTimeout(this.#demandTimer);
+    this.#arrival[Symbol.dispose]();
+    this.#changes[Symbol.dispose]();
     const closed = new AppError('server-closing', 'The torrent is no longer open.');
     this.#life.abort(closed);
-    this.#unusable(closed);
-    this.#content?.pieces.fail(closed);
+    this.#arrival.fail(closed);
+    this.content?.pieces.fail(closed);
     await this.#starting;
     const engine = this.#engine;
     await Promise.all([
       this.#options.discovery.remove(this.infoHash),
       this.#webSeeds[Symbol.asyncDispose](),
-      this.#content?.files[Symbol.asyncDispose](),
+      this.content?.files[Symbol.asyncDispose](),
     ]);
     await engine?.remove(this.infoHash, !this.#keep).catch(() => {});
     this.#options.closed();
