@@ -104,7 +104,11 @@ export class Child {
       this.#exited.resolve();
       this.#closed.resolve();
     });
-    child.once('exit', () => this.#exited.resolve());
+    child.once('exit', () => {
+      // What outlives the leader in its group would hold the pipes open; at once, while the group's number is its own.
+      this.kill('SIGKILL');
+      this.#exited.resolve();
+    });
     child.once('close', () => this.#closed.resolve());
   }
 

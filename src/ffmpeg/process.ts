@@ -48,12 +48,9 @@ class Run {
     let pipeTimer: NodeJS.Timeout | undefined;
     const abort = (): void => this.#end('exited');
     child.stdout.on('data', (chunk: Buffer) => this.#take(chunk));
-    // A child that is gone while another process holds its pipes: nothing that counts comes any more.
+    // A child that is gone while a process that has left its group holds its pipes: nothing that counts comes any more.
     void child.exited.then(() => {
-      pipeTimer = setTimeout(() => {
-        child.kill('SIGKILL');
-        child.closePipes();
-      }, GRACE_MS);
+      pipeTimer = setTimeout(() => child.closePipes(), GRACE_MS);
     });
     signal.addEventListener('abort', abort, { once: true });
     const timer = setTimeout(() => this.#end('timeout'), timeoutMs);
@@ -64,8 +61,6 @@ class Run {
       signal.removeEventListener('abort', abort);
       clearTimeout(timer);
       clearTimeout(pipeTimer);
-      // Grandchildren that outlived the child.
-      child.kill('SIGKILL');
     }
     signal.throwIfAborted();
     const { startFailure } = child;

@@ -68,8 +68,24 @@ describe('Spare', () => {
     assert.deepEqual(processesWith(stubborn), []);
     spare.prepare({ ffmpeg: stubborn, args: [] });
     while (processesWith(stubborn).length === 0) await delay(5);
+    await delay(50);
+    void spare.end();
     await spare.end();
-    assert.deepEqual(processesWith(stubborn), []);
-    await spare.end();
+    assert.deepEqual(processesWith(stubborn), [], 'whoever ends it last waits as well');
+  });
+
+  it('ends what its process has started too, even when that has died', async () => {
+    const inner = script(join(directory, 'inner-ffmpeg'), "trap '' TERM; while :; do sleep 1000; done");
+    const job = { ffmpeg: script(join(directory, 'outer-ffmpeg'), `${inner} "$@"`), args: [] };
+    const spare = new Spare();
+    for (const kill of [false, true]) {
+      spare.prepare(job);
+      while (processesWith(inner).length === 0) await delay(5);
+      await delay(50);
+      if (kill) for (const pid of processesWith(job.ffmpeg)) process.kill(pid, 'SIGKILL');
+      while (kill && processesWith(inner).length > 0) await delay(5);
+      await spare.end();
+      while (processesWith(inner).length > 0) await delay(5);
+    }
   });
 });

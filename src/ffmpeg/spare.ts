@@ -11,14 +11,20 @@ export interface SpareJob {
   readonly args: readonly string[];
 }
 
+interface Kept {
+  readonly key: string;
+  /** undefined: it could not be started. */
+  readonly child: Promise<Child | undefined>;
+  readonly owner: AbortController;
+}
+
 /**
  * One FFmpeg started ahead of its work: about 90 ms of every run are the system's loader (docs/decisions/0031).
  * Invariant: it owns at most one process, from `prepare` on until that is taken or ended.
  */
 export class Spare {
-  #kept:
-    | { readonly key: string; readonly child: Promise<Child | undefined>; readonly owner: AbortController }
-    | undefined;
+  #kept: Kept | undefined;
+  #ending: Promise<unknown> = Promise.resolve();
 
   /** Starts a process for `job`, unless one is kept. One that cannot be started is none: whoever takes it starts their own, and is told why that fails. */
   prepare(job: SpareJob): void {
@@ -41,17 +47,22 @@ export class Spare {
     return undefined;
   }
 
-  /** Ends the process that is kept. Settles when it is gone. */
+  /** Ends the process that is kept. Settles when it is gone, and those that were to end before. */
   async end(): Promise<void> {
     const kept = this.#kept;
     this.#kept = undefined;
-    kept?.owner.abort();
-    const child = await kept?.child;
-    if (child === undefined) return;
-    child.terminate(GRACE_MS);
-    child.closePipes();
-    await child.closed;
+    if (kept) this.#ending = Promise.all([this.#ending, ended(kept)]);
+    await this.#ending;
   }
+}
+
+async function ended({ child: starting, owner }: Kept): Promise<void> {
+  owner.abort();
+  const child = await starting;
+  if (child === undefined) return;
+  child.terminate(GRACE_MS);
+  child.closePipes();
+  await child.closed;
 }
 
 function keyOf({ ffmpeg, args }: SpareJob): string {

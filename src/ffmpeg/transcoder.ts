@@ -218,8 +218,6 @@ class Transcoding {
   }
 
   #hasExited(): void {
-    // What outlived FFmpeg in its group would hold the pipes open.
-    this.#child.kill('SIGKILL');
     this.#child.stdin.destroy();
     void this.#feed.stop();
   }

@@ -116,20 +116,22 @@ export class TranscodedAudio extends TranscodedRendition {
   async *#encode(first: number, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     const { source, ffmpeg, stallMs, direct } = this.shop;
     const firstFrame = frameAt((this.segments[first] as TimelineSegment).start);
-    const encodedFrom = originBefore(Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1));
+    const needed = Math.max(0, firstFrame - AUDIO_PREROLL_FRAMES + 1);
+    const ownClock = direct === undefined && isWhole(this.track.audio?.sampleRate ?? 0);
+    const encodedFrom = ownClock ? originBefore(needed) : needed;
     const seconds = (encodedFrom * FRAME) / AUDIO_RATE;
     using loan = direct?.loopback.lend();
-    const fed = { track: this.track, time: seconds - SOUND_BEFORE, origin: seconds };
+    const fed = { track: this.track, time: seconds - SOUND_BEFORE, origin: ownClock ? seconds : 0 };
     const input = loan ?? audioFeed(source, fed, signal);
     const where = { info: source.info, track: this.track, span: audioSpan(seconds) };
     const args = audioArguments({
       ...(direct && loan ? { direct: directInput(direct, loan, where) } : {}),
-      firstSample: loan ? encodedFrom * FRAME : 0,
+      firstSample: ownClock ? 0 : encodedFrom * FRAME,
       mix: this.#mix,
       gain: this.#meter && (await waitFor(this.#meter.gain(), signal)),
       bitRate: this.maxBitRate,
     });
-    const spare = loan ? undefined : this.#spare;
+    const spare = ownClock ? this.#spare : undefined;
     // The first frame that the encoder gives is its priming: it holds the 1,024 samples before the first.
     let frame = encodedFrom - 1;
     let n = first;
@@ -163,6 +165,11 @@ export class TranscodedAudio extends TranscodedRendition {
     const input = { track: this.#out, packets, startTime: 0, sequenceNumber: n + 1 };
     return mediaSegment(input, (length) => new Uint8Array(length));
   }
+}
+
+/** Whether a run's origin is a whole sample at this rate: FFmpeg rounds times to samples, at other rates differently in each run. */
+function isWhole(rate: number): boolean {
+  return (ORIGIN_FRAMES * FRAME * rate) % AUDIO_RATE === 0;
 }
 
 function originBefore(frame: number): number {

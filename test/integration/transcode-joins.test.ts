@@ -50,6 +50,9 @@ const SOUNDS: Record<string, () => Promise<string>> = {
   'Vorbis in Ogg': () =>
     plainMedia('joins.ogg', [...lavfi('stereo', STEREO), '-t', '10', '-c:a', 'libvorbis', '-q:a', '6']),
   FLAC: () => sound(['-c:a', 'flac'], 'stereo', STEREO),
+  // 0.32 s are no whole number of samples.
+  'FLAC at 5512 Hz': () => sound(['-c:a', 'flac'], 'stereo', STEREO, { rate: 5512 }),
+  'FLAC at 22254 Hz': () => sound(['-c:a', 'flac'], 'stereo', STEREO, { rate: 22_254 }),
   Vorbis: () => sound(['-c:a', 'libvorbis', '-q:a', '6'], 'stereo', STEREO),
   'Vorbis at 44.1 kHz': () => sound(['-c:a', 'libvorbis', '-q:a', '6'], 'stereo', STEREO, { rate: 44_100 }),
   'PCM of 16 bits at 44.1 kHz': () => sound(['-c:a', 'pcm_s16le'], 'stereo', STEREO, { rate: 44_100 }),
