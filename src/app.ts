@@ -13,6 +13,7 @@ import type { Check, Folders } from './health/checks.ts';
 import { Health } from './health/health.ts';
 import type { KnownRoute } from './http/route-book.ts';
 import { buildServer } from './http/server.ts';
+import { waitFor } from './lib/abort.ts';
 import { authorityText } from './lib/authority.ts';
 import { Listeners } from './lib/listeners.ts';
 import { logEndings } from './metrics/endings.ts';
@@ -162,7 +163,7 @@ export interface Rooms extends AsyncDisposable {
 /**
  * Wires the rooms together.
  * @param ownPort the port that this process listens on; undefined before it does, or when it does not.
- * @param ready when FFmpeg may be examined: to start a process stops this one for some milliseconds. It must settle before disposing does.
+ * @param ready when FFmpeg may be examined: to start a process stops this one for some milliseconds.
  */
 export function openRooms(
   config: Config,
@@ -174,7 +175,7 @@ export function openRooms(
   const resources = new AsyncDisposableStack();
   const places = { ffmpeg: placesOf(config, config.ffmpegBin), ffprobe: placesOf(config, config.ffprobeBin) };
   const stopping = new AbortController();
-  const capabilities = ready.then(() => detectCapabilities(places, stopping.signal));
+  const capabilities = waitFor(ready, stopping.signal).then(() => detectCapabilities(places, stopping.signal));
   const told = capabilities.then(
     (found) => tell(found, log),
     (error: unknown) => {
@@ -247,7 +248,6 @@ export async function startApp(config: Config, log: FastifyBaseLogger, world: Wo
   // Disposed of after the rooms: their ends are told too.
   resources.use(logEndings({ sessions, clips, torrents, runs, idleMs: config.sessionIdleMs, log }));
   resources.use(rooms);
-  resources.defer(ready.resolve);
   const addons = resources.use(addonCatalogue(config, sources, log, world));
   const metrics = resources.use(new Metrics({ ...rooms, version: version(), health }));
   const { access } = config;

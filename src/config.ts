@@ -230,19 +230,27 @@ function text(env: Environment, name: string): string | undefined {
   return env[name]?.trim() || undefined;
 }
 
+/** A user whom the system doesn't know (a number without an entry, as in containers) has no home: then the temporary folder. */
+function home(): string {
+  try {
+    return homedir();
+  } catch {
+    return tmpdir();
+  }
+}
+
 /** Where the system has a user's settings. */
 function configDirectory(env: Environment): string {
-  if (process.platform === 'win32') return text(env, 'APPDATA') ?? join(homedir(), 'AppData', 'Roaming');
-  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Application Support');
-  return text(env, 'XDG_CONFIG_HOME') ?? join(homedir(), '.config');
+  if (process.platform === 'win32') return text(env, 'APPDATA') ?? join(home(), 'AppData', 'Roaming');
+  if (process.platform === 'darwin') return join(home(), 'Library', 'Application Support');
+  return text(env, 'XDG_CONFIG_HOME') ?? join(home(), '.config');
 }
 
 /** Where the system has what a user's programs keep but could do without. */
 function userCacheDirectory(env: Environment): string {
-  if (process.platform === 'win32')
-    return join(text(env, 'LOCALAPPDATA') ?? join(homedir(), 'AppData', 'Local'), 'Raffi');
-  if (process.platform === 'darwin') return join(homedir(), 'Library', 'Caches', 'Raffi');
-  return join(text(env, 'XDG_CACHE_HOME') ?? join(homedir(), '.cache'), 'raffi');
+  if (process.platform === 'win32') return join(text(env, 'LOCALAPPDATA') ?? join(home(), 'AppData', 'Local'), 'Raffi');
+  if (process.platform === 'darwin') return join(home(), 'Library', 'Caches', 'Raffi');
+  return join(text(env, 'XDG_CACHE_HOME') ?? join(home(), '.cache'), 'raffi');
 }
 
 function listenAddress(env: Environment): { host: string; port: number } {

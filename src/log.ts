@@ -1,6 +1,7 @@
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import { redacted } from './lib/redact.ts';
+import { LogOutput } from './log-output.ts';
 
 /**
  * Logs go to stderr: readable on a terminal, JSON lines otherwise. stdout has the one line that says where the server listens.
@@ -20,8 +21,6 @@ export function createLog(
       { write: (line) => queueMicrotask(() => to(line.trimEnd())) },
     );
   const terminal = process.stderr.isTTY;
-  const destination = terminal
-    ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname' })
-    : pino.destination({ dest: 2, sync: false });
+  const destination = terminal ? pretty({ destination: 2, sync: true, ignore: 'pid,hostname' }) : new LogOutput();
   return pino({ level, base: null, hooks: { streamWrite: redacted } }, destination);
 }

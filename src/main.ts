@@ -21,6 +21,10 @@ export async function main(words: readonly string[] = process.argv.slice(2)): Pr
   let command: Command | undefined;
   try {
     command = readArguments(words);
+    if (command.name === 'help' || command.name === 'version') {
+      process.stdout.write(command.name === 'help' ? helpText(command.of) : `raffi-server ${version()}\n`);
+      return;
+    }
     const config = readConfig(process.env);
     using _parents = whenGone(config.parentPids, (pid) => stop.abort(`the end of process ${pid} (RAFFI_PARENT_PID)`));
     process.exitCode = await run(command, config, stop.signal);
@@ -45,16 +49,14 @@ function surviveReaders(): void {
   });
 }
 
-/** Each command loads what it needs: help comes at once. @returns the process's status. */
-async function run(command: Command, config: Config, stop: AbortSignal): Promise<number> {
+/** Each command loads what it needs. @returns the process's status. */
+async function run(
+  command: Exclude<Command, { name: 'help' | 'version' }>,
+  config: Config,
+  stop: AbortSignal,
+): Promise<number> {
   const print = (text: string): void => void process.stdout.write(text);
   switch (command.name) {
-    case 'help':
-      print(helpText(command.of));
-      return 0;
-    case 'version':
-      print(`raffi-server ${version()}\n`);
-      return 0;
     case 'serve': {
       const { serve } = await import('./cli/serve.ts');
       await serve(config, stop);

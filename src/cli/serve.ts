@@ -6,6 +6,8 @@ import { ListenError } from './listen-error.ts';
 
 /** What does not end by itself within this time after a signal is left behind. */
 const SHUTDOWN_MS = 2_500;
+/** So long the reader of the log has for what is left of it. */
+const LAST_WORDS_MS = 300;
 
 /**
  * Serves until `stop` aborts.
@@ -26,12 +28,15 @@ export async function serve(
     else stop.addEventListener('abort', () => resolve(), { once: true });
   });
   log.info({ reason: stop.reason }, 'shutting down');
-  setTimeout(() => {
+  const late = setTimeout(() => {
     log.warn('something did not end in time');
     process.exit(1);
   }, SHUTDOWN_MS).unref();
   await app[Symbol.asyncDispose]();
+  clearTimeout(late);
   log.info('stopped');
+  // A log that nobody reads would keep the process.
+  setTimeout(() => process.exit(), LAST_WORDS_MS).unref();
 }
 
 function explain(error: unknown, { host, port }: Config['listen']): never {

@@ -134,7 +134,10 @@ describe('detectCapabilities', () => {
     const found = await detect(undefined);
     assert.equal(found.ffmpeg, undefined);
     assert.equal(found.canTranscodeVideo || found.canTranscodeAudio, false);
-    assert.deepEqual(found.missing, ['ffmpeg is not installed. What cannot be copied does not play.', NO_PROBE]);
+    assert.deepEqual(found.missing, [
+      'ffmpeg is not installed. What cannot be copied does not play. It belongs on PATH or beside the executable, or its path into RAFFI_FFMPEG_BIN.',
+      NO_PROBE,
+    ]);
     assert.equal(describeCapabilities(found), found.missing.join(' '));
   });
 
@@ -207,6 +210,22 @@ describe('detectCapabilities', () => {
     ['prints without end', 'exec cat /dev/zero', /its answer has no end/],
     ['hangs', 'exec sleep 1000', /does not answer within 5 s/],
   ];
+  it('tells of a configured FFmpeg that is not there', async () => {
+    const folder = mkdtempSync(join(directory, 'path-'));
+    symlinkSync(fake(), join(folder, 'ffmpeg'));
+    for (const configured of [join(folder, 'none'), 'none', './ffmpeg']) {
+      const { ffmpeg, missing } = await detectCapabilities(
+        { ffmpeg: { configured, pathEntries: [folder] }, ffprobe: nowhere },
+        never,
+      );
+      assert.equal(ffmpeg?.path, join(folder, 'ffmpeg'));
+      assert.equal(
+        missing[0],
+        `${configured}, as RAFFI_FFMPEG_BIN says, is no program that can be run. ${join(folder, 'ffmpeg')} is used instead.`,
+      );
+    }
+  });
+
   it('passes over a configured FFmpeg that does not work', async () => {
     const configured = fake({ version: 'exit 3' });
     const folder = mkdtempSync(join(directory, 'path-'));
@@ -246,7 +265,7 @@ describe('detectCapabilities', () => {
     writeFileSync(text, 'no program\0at all', { mode: 0o755 });
     const found = await detect(text, nothing);
     assert.match(found.missing[0] as string, /cannot be used/);
-    assert.equal(found.missing[1], NO_PROBE);
+    assert.match(found.missing[1] as string, /a-folder, as RAFFI_FFPROBE_BIN says, is no program that can be run\. /);
   });
 
   it('obeys the signal', async () => {

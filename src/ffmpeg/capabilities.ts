@@ -1,4 +1,5 @@
 /** What the installed FFmpeg can do, asked once at start. */
+import { basename } from 'node:path';
 import { allEnded } from '../lib/abort.ts';
 import { findBinaries, type Places } from './binaries.ts';
 import { lackingForPictures } from './picture.ts';
@@ -89,7 +90,7 @@ export async function detectCapabilities(
   ]);
   let lists: Lists = { encoders: new Set(), filters: new Set(), muxers: new Set(), demuxers: new Set() };
   const can = { video: false, audio: false };
-  if (typeof ffmpeg === 'string') missing.push(`${ffmpeg} What cannot be copied does not play.`);
+  if (typeof ffmpeg === 'string') missing.push(`${ffmpeg} What cannot be copied does not play. ${REMEDY}`);
   else {
     const [encoders, filters, muxers, demuxers] = await allEnded([
       askForList(ffmpeg, 'encoders', missing, signal),
@@ -128,6 +129,9 @@ export async function detectCapabilities(
   };
 }
 
+const VARIABLE = { ffmpeg: 'RAFFI_FFMPEG_BIN', ffprobe: 'RAFFI_FFPROBE_BIN' } as const;
+const REMEDY = `It belongs on PATH or beside the executable, or its path into ${VARIABLE.ffmpeg}.`;
+
 /** What to tell of it in one line. */
 export function describeCapabilities({ ffmpeg, ffprobe, missing }: Capabilities): string {
   const found = [ffmpeg && `ffmpeg ${ffmpeg.version}`, ffprobe && `ffprobe ${ffprobe.version}`].filter(Boolean);
@@ -144,8 +148,12 @@ async function findCommand(
   missing: string[],
   signal: AbortSignal,
 ): Promise<Binary | string> {
-  const useless: string[] = [];
-  for (const path of await findBinaries(name, places)) {
+  const paths = await findBinaries(name, places);
+  const { configured } = places;
+  const isThere =
+    configured === undefined || paths.some((path) => path === configured || basename(path) === configured);
+  const useless = isThere ? [] : [`${configured}, as ${VARIABLE[name]} says, is no program that can be run.`];
+  for (const path of paths) {
     const found = await examine(name, path, signal);
     if (typeof found === 'string') {
       useless.push(found);

@@ -62,6 +62,8 @@ describe('raffi-server', () => {
     assert.equal(help.status, 0);
     for (const command of ['serve', 'play', 'probe', 'clip'])
       assert.match(help.stdout, new RegExp(`raffi-server \\[?${command}`));
+    const wrongVariable = await run(['--version'], { RAFFI_CACHE_BYTES: 'x' });
+    assert.deepEqual([wrongVariable.status, wrongVariable.stderr], [0, '']);
     const wrong = await run(['clip', film]);
     assert.deepEqual([wrong.status, wrong.stdout], [2, '']);
     assert.match(wrong.stderr, /^"clip" needs --start and --end\. raffi-server --help tells more\.\n$/);

@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
-import type { ChildProcess } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { openSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
-import { test } from 'node:test';
+import { dirname } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, test } from 'node:test';
 import { numberedMedia } from '../fixtures/media.ts';
 import { startOrigin } from '../fixtures/origin.ts';
-import { spawnServer } from '../fixtures/server-process.ts';
+import { SERVER_PATH, serverCommand, spawnServer } from '../fixtures/server-process.ts';
 
 interface Started {
   readonly child: ChildProcess;
@@ -60,7 +63,7 @@ test('a taken port is one clear sentence and status 1', async () => {
   const other = createServer().listen(0, '127.0.0.1');
   await once(other, 'listening');
   const { port } = other.address() as { port: number };
-  const started = start({ RAFFI_SERVER_ADDR: `127.0.0.1:${port}` });
+  const started = start({ RAFFI_SERVER_ADDR: `127.0.0.1:${port}`, PATH: '/nowhere' });
   assert.deepEqual(await started.exit, [1, null]);
   assert.match(started.stderr(), new RegExp(`^[^\\n]*127\\.0\\.0\\.1:${port}[^\\n]*RAFFI_SERVER_ADDR[^\\n]*\\n$`));
   assert.equal(started.stdout(), '');
@@ -72,6 +75,55 @@ test('a bad variable is one clear sentence and status 1', async () => {
   assert.deepEqual(await started.exit, [1, null]);
   assert.match(started.stderr(), /^RAFFI_SESSION_IDLE [^\n]*"soon"[^\n]*\n$/);
 });
+
+/** Whether others may enter a folder, and all above it. */
+function isForAll(folder: string): boolean {
+  const above = dirname(folder);
+  return (statSync(folder).mode & 0o005) === 0o005 && (above === folder || isForAll(above));
+}
+
+test('without a home, of a user whom the system does not know, it starts all the same', {
+  skip:
+    (process.getuid?.() !== 0 && 'only root may become somebody else') ||
+    (!isForAll(import.meta.dirname) && 'others may not read this folder'),
+}, async () => {
+  const [command, ...words] = serverCommand();
+  const child = spawn(command, words, {
+    env: { PATH: SERVER_PATH, RAFFI_SERVER_ADDR: '127.0.0.1:0' },
+    stdio: 'pipe',
+    uid: 10_001,
+    gid: 10_001,
+  });
+  const said = text(child.stderr);
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  assert.match(line.toString(), /^Server listening on /);
+  child.kill('SIGTERM');
+  const [status] = (await once(child, 'exit')) as [number | null];
+  assert.equal(status, 0, await said);
+});
+
+/** Answers, and ends when told to. */
+async function isWell(child: ChildProcess): Promise<void> {
+  const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
+  const url = line.toString().replace('Server listening on ', '').trim();
+  for (let n = 0; n < 3_000; n += 1)
+    assert.equal((await fetch(`${url}/sessions/${'0'.repeat(32)}`, { method: 'DELETE' })).status, 404);
+  child.kill('SIGTERM');
+  assert.deepEqual(await once(child, 'exit'), [0, null]);
+}
+
+const LOGS: readonly (readonly [what: string, stderr: () => number | 'pipe'])[] = [
+  ['that no disk takes', () => openSync('/dev/full', 'w')],
+  ['that nobody reads', () => 'pipe'],
+];
+for (const [what, stderr] of LOGS)
+  test(`a log ${what} holds up neither answers nor the end`, async () => {
+    const [command, ...words] = serverCommand();
+    const env = { PATH: SERVER_PATH, RAFFI_SERVER_ADDR: '127.0.0.1:0', DEBUG: 'true' };
+    const child = spawn(command, words, { env, stdio: ['ignore', 'pipe', stderr()] });
+    after(() => child.kill('SIGKILL'));
+    await isWell(child);
+  });
 
 test('logs are JSON lines when stderr is no terminal, and debug shows requests', async () => {
   const started = start({ DEBUG: 'true' });
