@@ -25,7 +25,7 @@ const RESTART_MS = { first: 250, most: 30_000, forgottenAfter: 60_000 };
  * @typedef {object} Options
  * @property {string} command the executable of the server, or Node
  * @property {readonly string[]} [args]
- * @property {string} [address] `host:port`; port 0 is a free one, which is kept when the server is started again
+ * @property {string} [address] `host:port`, or `:port` for all interfaces; port 0 is a free one, which is kept when the server is started again
  * @property {Readonly<Record<string, string>>} [variables] more of the server's variables
  * @property {{ everyMs: number, answerMs: number }} [health] pauses between questions, and the longest wait for an answer
  * @property {(state: State) => void} [onState]
@@ -71,18 +71,18 @@ export class ServerProcess {
   async start() {
     if (this.#life !== undefined) throw new Error('The server was started before.');
     const { address } = this.#options;
-    if (!address.endsWith(':0') && (await listeningVersion(`http://${address}`)) !== undefined) {
-      this.#tell({ state: 'running', url: `http://${address}`, pid: undefined });
-      return `http://${address}`;
+    // On all interfaces is on this machine's own too.
+    const there = `http://${address.replace(/^(?:0\.0\.0\.0|\[::\]|)(?=:\d+$)/, '127.0.0.1')}`;
+    if (!address.endsWith(':0') && (await listeningVersion(there)) !== undefined) {
+      this.#tell({ state: 'running', url: there, pid: undefined });
+      return there;
     }
     const launching = this.#launch();
     this.#life = launching.then(
       (first) => this.#supervise(first),
       () => {},
     );
-    const { url } = await launching;
-    this.#options.address = new URL(url).host;
-    return url;
+    return (await launching).url;
   }
 
   /** SIGTERM, then SIGKILL. Resolves when there is no child any more. On Windows both end the server at once. */
@@ -100,16 +100,16 @@ export class ServerProcess {
   /** Waits for each server's end and starts the next, until it is stopped. @param {Launched} launched */
   async #supervise(launched) {
     const { signal } = this.#stopping;
-    let current = /** @type {Launched | undefined} */ (launched);
+    let current = /** @type {Launched | { failure: string }} */ (launched);
     for (let restartInMs = RESTART_MS.first; ; restartInMs = Math.min(restartInMs * 2, RESTART_MS.most)) {
       const began = performance.now();
-      const reason = current === undefined ? 'it could not be started' : await this.#watch(current);
+      const reason = 'failure' in current ? current.failure : await this.#watch(current);
       if (signal.aborted) return;
       if (performance.now() - began > RESTART_MS.forgottenAfter) restartInMs = RESTART_MS.first;
       this.#tell({ state: 'crashed', reason, restartInMs });
       await pause(restartInMs, undefined, { signal }).catch(() => {});
       if (signal.aborted) return;
-      current = await this.#launch().catch(() => undefined);
+      current = await this.#launch().catch(({ message }) => ({ failure: message }));
     }
   }
 
@@ -139,6 +139,8 @@ export class ServerProcess {
     const outcome = await Promise.race([firstLine(child.stdout), exited, late]);
     const [, url] = LISTENING.exec(outcome) ?? [];
     if (url !== undefined) {
+      // Only the port: of a server on all interfaces, the line names one of them.
+      this.#options.address = address.replace(/:0$/, `:${new URL(url).port}`);
       this.#tell({ state: 'running', url, pid: child.pid });
       return { child, url, exited };
     }

@@ -123,6 +123,54 @@ describe('the example of a parent process', {
     assert.ok(await answers(url));
   });
 
+  /** What stands for the server here: it tells the address that it is given, and that it listens at another. */
+  const saying = (url: string): string =>
+    `console.error(process.env.RAFFI_SERVER_ADDR); console.log('Server listening on ${url}'); setInterval(() => {}, 1e9)`;
+  for (const [address, url, again] of [
+    [':17970', 'http://127.0.0.1:17970', ':17970'],
+    ['127.0.0.1:80', 'http://127.0.0.1:80', '127.0.0.1:80'],
+    ['films.localhost:17970', 'http://films.localhost:17970', 'films.localhost:17970'],
+    ['127.0.0.1:0', 'http://127.0.0.1:17971', '127.0.0.1:17971'],
+    [':0', 'http://127.0.0.1:17971', ':17971'],
+    ['[::1]:0', 'http://[::1]:17971', '[::1]:17971'],
+  ] as const)
+    test(`${address} is ${again} after a crash`, async () => {
+      const given: unknown[] = [];
+      await using parent = supervised({
+        command: process.execPath,
+        args: ['-e', saying(url)],
+        address,
+        onLog: ({ msg }) => given.push(msg),
+      });
+      assert.equal(await parent.server.start(), url);
+      const running = await parent.reached('running', 0);
+      assert.ok(running.state === 'running' && running.pid !== undefined);
+      process.kill(running.pid, 'SIGKILL');
+      await parent.reached('running', 1);
+      await parent.server.stop();
+      assert.deepEqual(given, [address, again]);
+    });
+
+  test('tells why it could not be started again, and goes on trying', async () => {
+    await using parent = supervised();
+    const { port } = new URL(await parent.server.start());
+    const running = await parent.reached('running', 0);
+    assert.ok(running.state === 'running' && running.pid !== undefined);
+    process.kill(running.pid, 'SIGKILL');
+    await parent.reached('crashed', 0);
+    const other = createServer().listen(Number(port), '127.0.0.1');
+    try {
+      const crashed = await parent.reached('crashed', 1);
+      assert.match(
+        crashed.state === 'crashed' ? crashed.reason : '',
+        new RegExp(`did not start: it ended with status 1: The address 127\\.0\\.0\\.1:${port} is already in use`),
+      );
+    } finally {
+      other.close();
+    }
+    await parent.reached('running', 1);
+  });
+
   test('starts a server again that is there and does not answer', async () => {
     await using parent = supervised({ health: { everyMs: 100, answerMs: 2_000 } });
     await parent.server.start();
@@ -161,11 +209,13 @@ describe('the example of a parent process', {
 
   test('uses a server that listens already, and nothing else that does', async () => {
     await using there = await startTestServer();
-    const { host } = new URL(there.url);
-    await using parent = supervised({ address: host, command: '/nonexistent/raffi-server' });
-    assert.equal(await parent.server.start(), there.url);
-    await parent.server.stop();
-    assert.ok(await answers(there.url));
+    const { host, port } = new URL(there.url);
+    for (const address of [host, `:${port}`, `0.0.0.0:${port}`]) {
+      await using parent = supervised({ address, command: '/nonexistent/raffi-server' });
+      assert.equal(await parent.server.start(), there.url);
+      await parent.server.stop();
+      assert.ok(await answers(there.url));
+    }
 
     const other = createServer((_request, response) => response.end('{"status":"ok"}')).listen(0, '127.0.0.1');
     try {
