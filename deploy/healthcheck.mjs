@@ -1,7 +1,8 @@
-// Whether the server in this container answers: status 0, else 1. For HEALTHCHECK, which tells a container engine what to start again.
-const address = process.env.RAFFI_SERVER_ADDR || `:${process.env.PORT || 6969}`;
-const port = address.slice(address.lastIndexOf(':') + 1);
-const healthy = await fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(4_000) }).then(
+// Whether the server in this container answers: status 0, else 1. For HEALTHCHECK: Docker and Compose show it, and restart nothing because of it; Swarm does.
+const address = process.env.RAFFI_SERVER_ADDR?.trim() || `:${process.env.PORT?.trim() || 6969}`;
+// What stands for all interfaces is the address of none.
+const here = address.replace(/^(?:0\.0\.0\.0|\[::\]|)(?=:\d+$)/, '127.0.0.1');
+const healthy = await fetch(`http://${here}/health`, { signal: AbortSignal.timeout(4_000) }).then(
   ({ ok }) => ok,
   () => false,
 );

@@ -4,6 +4,8 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseDockerfile } from '../scripts/container/dockerfile.mjs';
+import { startProgram } from './fixtures/process.ts';
+import { listeningUrl, spawnServer } from './fixtures/server-process.ts';
 
 type Step = ReturnType<typeof parseDockerfile>[number]['steps'][number];
 
@@ -45,6 +47,33 @@ test('what it copies is there, and not kept out', () => {
         assert.ok(source === '.' || allowed.includes(`!${source.split('/')[0]}`), source);
       }
     }
+});
+
+/** What the health check ends with. */
+async function health(variables: Record<string, string>): Promise<number | null> {
+  const script = join(ROOT, 'deploy/healthcheck.mjs');
+  await using check = startProgram(process.execPath, [script], { env: { PATH: process.env.PATH, ...variables } });
+  return (await check.closed)[0];
+}
+
+test('the health check asks where the server listens', { timeout: 60_000 }, async () => {
+  // Other systems have no more than one loopback address of IPv4.
+  const hosts = ['127.0.0.1', '[::1]', 'localhost', ...(process.platform === 'linux' ? ['127.0.0.2'] : [])];
+  const checkOne = async (host: string): Promise<void> => {
+    let port: string;
+    {
+      await using server = spawnServer({ RAFFI_SERVER_ADDR: `${host}:0`, RAFFI_HWACCEL: 'none' });
+      port = new URL(await listeningUrl(server)).port;
+      assert.equal(await health({ RAFFI_SERVER_ADDR: `${host}:${port}` }), 0, host);
+      if (host === '127.0.0.1') {
+        for (const everywhere of ['', '0.0.0.0', '[::]'])
+          assert.equal(await health({ RAFFI_SERVER_ADDR: `${everywhere}:${port}` }), 0, everywhere);
+        assert.equal(await health({ PORT: port }), 0);
+      }
+    }
+    assert.equal(await health({ RAFFI_SERVER_ADDR: `${host}:${port}` }), 1, `${host}, ended`);
+  };
+  for (const host of hosts) await checkOne(host);
 });
 
 test('an instruction that its reader does not know is an error', () => {
