@@ -7,26 +7,28 @@ import { createReadStream, createWriteStream, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 
-/** As `sha256sum --check` reads it. */
-export const SUMS = 'SHA256SUMS';
+/** As `sha256sum --check` reads them. Two, since whoever downloads has the archives, and the executables only later, if at all. */
+export const SUMS = { archives: 'SHA256SUMS', executables: 'SHA256SUMS.executables' };
 
 /** @param {string} file an executable */
 export const packedName = (file) => `${file}.tar.xz`;
 
 /**
- * One `.tar.xz` each, which keeps the right to be run, and the sums of all.
+ * One `.tar.xz` each, which keeps the right to be run, and the sums of both.
  * @param {string} folder
  * @param {readonly string[]} files names in it
  */
 export async function archive(folder, files) {
-  const lines = [];
+  const lines = { archives: '', executables: '' };
   for (const file of files) {
     const packed = packedName(file);
     await compress(folder, file, packed);
     console.log(`${packed}: ${(statSync(join(folder, packed)).size / 1e6).toFixed(1)} MB`);
-    for (const name of [file, packed]) lines.push(`${await sumOf(join(folder, name))}  ${name}\n`);
+    lines.archives += `${await sumOf(join(folder, packed))}  ${packed}\n`;
+    lines.executables += `${await sumOf(join(folder, file))}  ${file}\n`;
   }
-  writeFileSync(join(folder, SUMS), lines.join(''));
+  writeFileSync(join(folder, SUMS.archives), lines.archives);
+  writeFileSync(join(folder, SUMS.executables), lines.executables);
 }
 
 /**

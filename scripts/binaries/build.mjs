@@ -40,7 +40,8 @@ try {
   const targets = TARGETS.filter((target) => all || isOurs(target));
   if (targets.length === 0) throw new Error(`There are no executables for ${process.platform} on ${process.arch}.`);
   // What lies beside an executable is of that one, never of one before.
-  for (const name of [SUMS, ...targets.map(({ file }) => packedName(file))]) rmSync(join(OUT, name), { force: true });
+  for (const name of [...Object.values(SUMS), ...targets.map(({ file }) => packedName(file))])
+    rmSync(join(OUT, name), { force: true });
   for (const target of targets) {
     const base = join(stage, `base-${target.file}`);
     writeFileSync(base, PREPARE[target.platform](baseOf(target)));

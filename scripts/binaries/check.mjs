@@ -33,7 +33,8 @@ for (const target of made) {
   const sizes = [sizeOf(path, MOST.raw), ...packedSize(target.file, file)].join(', ');
   console.log(`${target.file}: ${sizes}, ${factsOf(file, target)}, ${carried(file)}`);
 }
-if (existsSync(join(OUT, SUMS))) console.log(`${SUMS}: ${await checkSums()} files are as it says`);
+for (const sums of Object.values(SUMS))
+  if (existsSync(join(OUT, sums))) console.log(`${sums}: ${await checkSums(sums)} files are as it says`);
 const others = made.filter((target) => !isOurs(target)).map(({ file }) => file);
 if (others.length > 0)
   console.log(
@@ -57,11 +58,12 @@ function packedSize(name, file) {
   return [`as .tar.xz ${sizeOf(path, MOST.packed)}`];
 }
 
-async function checkSums() {
-  const lines = readFileSync(join(OUT, SUMS), 'utf8').trimEnd().split('\n');
+/** @param {string} sums */
+async function checkSums(sums) {
+  const lines = readFileSync(join(OUT, sums), 'utf8').trimEnd().split('\n');
   for (const line of lines) {
     const [sum, name = ''] = line.split('  ');
-    if ((await sumOf(join(OUT, name))) !== sum) throw new Error(`${name} is not what ${SUMS} says.`);
+    if ((await sumOf(join(OUT, name))) !== sum) throw new Error(`${name} is not what ${sums} says.`);
   }
   return lines.length;
 }

@@ -1,10 +1,11 @@
 /** What is done to the files of executables before they are given away. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, globSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { test } from 'node:test';
+import { archive } from '../../scripts/binaries/archive.mjs';
 import * as elf from '../../scripts/binaries/elf.mjs';
 import { unsigned } from '../../scripts/binaries/pe.mjs';
 import { signed, verifySignature } from '../../scripts/binaries/signature.mjs';
@@ -80,4 +81,28 @@ test('a PE file loses its signature, and says that it has none', () => {
   assert.equal(result.readBigUInt64LE(directory), 0n);
   assert.ok(unsigned(result).equals(result));
   assert.throws(() => unsigned(Buffer.from('MZ'.padEnd(200, '\0'))), /no PE file/);
+});
+
+test('what is released can be checked by the sums beside it, and after unpacking', {
+  skip: process.platform !== 'linux' && 'asks sha256sum',
+}, async () => {
+  const home = mkdtempSync(join(tmpdir(), 'raffi-sums-'));
+  try {
+    const [made, downloads] = [join(home, 'dist'), join(home, 'downloads')];
+    for (const folder of [made, downloads]) mkdirSync(folder);
+    const names = ['decoder-one', 'decoder-two.exe'];
+    for (const name of names) writeFileSync(join(made, name), `the bytes of ${name}`, { mode: 0o755 });
+    await archive(made, names);
+    const workflow = readFileSync(join(import.meta.dirname, '../../.github/workflows/release.yml'), 'utf8');
+    const [upload = ''] = /gh release create .*/.exec(workflow) ?? [];
+    for (const path of globSync(upload.match(/\bdist\/\S+/g) ?? [], { cwd: home }))
+      copyFileSync(join(home, path), join(downloads, basename(path)));
+    const check = (sums: string): string =>
+      execFileSync('sha256sum', ['--check', '--strict', sums], { cwd: downloads, encoding: 'utf8', stdio: 'pipe' });
+    assert.equal(check('SHA256SUMS'), names.map((name) => `${name}.tar.xz: OK\n`).join(''));
+    for (const name of names) execFileSync('tar', ['-xJf', `${name}.tar.xz`], { cwd: downloads });
+    assert.equal(check('SHA256SUMS.executables'), names.map((name) => `${name}: OK\n`).join(''));
+  } finally {
+    rmSync(home, { recursive: true });
+  }
 });
