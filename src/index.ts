@@ -1,12 +1,14 @@
 /**
  * The server as a library: `docs/embedding.md`. The types here stand for themselves, since they are all that a program which embeds the server gets.
  */
+import { isIPv6 } from 'node:net';
 import { startApp } from './app.ts';
 import { type Config, ConfigError, readConfig, surroundings } from './config.ts';
+import { authorityText, parseAuthority } from './lib/authority.ts';
 import { createLog } from './log.ts';
 
 export interface ServerOptions {
-  /** The name or address to listen on; this machine alone (127.0.0.1) unless told otherwise. `::` is every interface. */
+  /** The name or address to listen on; this machine alone (127.0.0.1) unless told otherwise. `::` is every interface. IPv6 with or without brackets. */
   readonly host?: string;
   /** 0 to 65535. 0, as when it is left out, is a free one, which `url` tells. */
   readonly port?: number;
@@ -34,6 +36,7 @@ export interface RunningServer {
  * @throws what listening ends in, with its `code`: `EADDRINUSE`, `EACCES`, `EADDRNOTAVAIL`.
  */
 export async function createServer(options: ServerOptions = {}): Promise<RunningServer> {
+  if (!isObject(options)) throw new TypeError('createServer: the options must be an object.');
   checkOptions(options);
   const config = configOf(options);
   const app = await startApp(config, createLog(config.debug ? 'debug' : 'info', options.log ?? 'silent'));
@@ -45,16 +48,26 @@ export async function createServer(options: ServerOptions = {}): Promise<Running
   };
 }
 
+const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** As it stands before a port; undefined for what is no host, or has a port itself. */
+function hostText(host: string): string | undefined {
+  const parsed = parseAuthority(isIPv6(host) ? `[${host}]` : host);
+  if (parsed === undefined || parsed.port !== undefined) return undefined;
+  return host.startsWith('[') && !isIPv6(parsed.host) ? undefined : authorityText(parsed);
+}
+
 /** What the types say, for programs without types. */
 function checkOptions({ host, port, variables = {}, log = 'silent', ...others }: ServerOptions): void {
   const [unknown] = Object.keys(others);
   if (unknown !== undefined) throw new TypeError(`createServer: there is no option ${unknown}.`);
-  if (host !== undefined && (typeof host !== 'string' || host === ''))
-    throw new TypeError('createServer: host must be a name or an address.');
+  if (host !== undefined && (typeof host !== 'string' || hostText(host) === undefined))
+    throw new TypeError('createServer: host must be a name or an address, without a port.');
   if (port !== undefined && !(Number.isInteger(port) && port >= 0 && port <= 65_535))
     throw new TypeError('createServer: port must be a whole number from 0 to 65535.');
   if (typeof log !== 'function' && log !== 'silent' && log !== 'stderr')
     throw new TypeError("createServer: log must be 'silent', 'stderr' or a function.");
+  if (!isObject(variables)) throw new TypeError('createServer: variables must be an object.');
   for (const [name, value] of Object.entries(variables))
     if (typeof value !== 'string') throw new TypeError(`createServer: variables.${name} must be a string.`);
 }
@@ -64,7 +77,7 @@ function configOf({ host = '127.0.0.1', port = 0, variables = {} }: ServerOption
   for (const name of ['RAFFI_SERVER_ADDR', 'RAFFI_PARENT_PID'])
     if (name in variables)
       throw new ConfigError(`${name} is for the server as a process; here host, port and close() say it.`);
-  const address = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  const address = `${hostText(host)}:${port}`;
   const asked = new Set<string | symbol>();
   const config = readConfig(
     new Proxy<Record<string, string | undefined>>(

@@ -52,6 +52,17 @@ describe('createServer', { timeout: 120_000 }, () => {
     assert.ok(entries.some(({ msg }) => msg === 'answered'));
   });
 
+  for (const [host, there] of [
+    ['[::1]', '[::1]'],
+    ['LOCALHOST', 'localhost'],
+  ] as const)
+    test(`listens on ${host}`, async () => {
+      const server = await createServer({ host });
+      assert.equal(new URL(server.url).hostname, there);
+      assert.ok((await fetch(`${server.url}/health`)).ok);
+      await server.close();
+    });
+
   test('closes while requests wait, and leaves nothing of them', async () => {
     const film = await numberedMedia({ container: 'mkv', video: 'h264', audio: ['aac'], seconds: 40 });
     await using silent = await startOrigin({ file: film, stallHead: true });
@@ -99,7 +110,20 @@ describe('createServer', { timeout: 120_000 }, () => {
     [{ port: 65_536 }, 'TypeError', /port must/],
     [{ port: 1.5 }, 'TypeError', /port must/],
     [{ host: '' }, 'TypeError', /host must/],
-    [{ host: '127.0.0.1:80/x' }, 'ConfigError', /RAFFI_SERVER_ADDR/],
+    [null, 'TypeError', /the options must be an object/],
+    ['127.0.0.1:6969', 'TypeError', /the options must be an object/],
+    ...[
+      '127.0.0.1:80/x',
+      '127.0.0.1:80',
+      '[::1]:80',
+      '[::1',
+      '[127.0.0.1]',
+      'fe80::1%eth0',
+      'http://localhost',
+      ' ',
+    ].map((host) => [{ host }, 'TypeError', /host must be a name or an address, without a port/] as const),
+    [{ variables: null }, 'TypeError', /variables must be an object/],
+    [{ variables: ['DEBUG=1'] }, 'TypeError', /variables must be an object/],
     [{ prot: 6969 }, 'TypeError', /no option prot/],
     [{ log: 'stdout' }, 'TypeError', /log must/],
     [{ variables: { RAFFI_MAX_RUNS: 2 } }, 'TypeError', /variables\.RAFFI_MAX_RUNS must be a string/],
