@@ -1,13 +1,15 @@
 /** A server and the program that started it: docs/embedding.md, whose example is the parent here. */
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { cpSync, mkdtempDisposableSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { listeningVersion, ServerProcess } from '../../examples/parent.mjs';
 import { numberedMedia } from '../fixtures/media.ts';
-import { startProgram } from '../fixtures/process.ts';
+import { type Program, startProgram } from '../fixtures/process.ts';
 import { SERVER_PATH, serverCommand } from '../fixtures/server-process.ts';
 import { startTestServer } from './harness.ts';
 
@@ -227,6 +229,66 @@ describe('the example of a parent process', {
     } finally {
       other.close();
     }
+  });
+});
+
+/** What the snippet of docs/embedding.md uses of Electron, and tells what it was asked for. */
+const ELECTRON = `
+import { EventEmitter } from 'node:events';
+const tell = (...words) => console.log(JSON.stringify(words));
+const { promise: ready, resolve } = Promise.withResolvers();
+export const dialog = { showErrorBox: (...words) => tell('error', ...words) };
+export class BrowserWindow {
+  webContents = { send: (...words) => tell(...words) };
+  isDestroyed = () => false;
+  loadURL = async (url) => tell('shows', url);
+}
+export const app = Object.assign(new EventEmitter(), {
+  whenReady: () => ready,
+  getPath: () => import.meta.dirname,
+  quit: () => app.emit('before-quit', { preventDefault() {} }),
+  exit: () => process.exit(),
+});
+process.resourcesPath = import.meta.dirname;
+process.once('SIGTERM', app.quit);
+// As Electron does it: the application's code comes first.
+import('./main.mjs').then(resolve);
+`;
+
+describe('the main process of Electron in docs/embedding.md', {
+  timeout: 60_000,
+  skip: process.platform === 'win32' && 'what stands for the executable is a script of a Unix shell',
+}, () => {
+  /** Runs it with a stand-in for Electron, and on a free port. */
+  function startApplication(folder: string, variables: Record<string, string> = {}): Program {
+    const [, snippet = ''] =
+      /```js\n(import [^`]*'electron'.*?)```/s.exec(readFileSync(file('docs/embedding.md'), 'utf8')) ?? [];
+    cpSync(PARENT, join(folder, 'parent.mjs'));
+    writeFileSync(join(folder, 'electron.mjs'), ELECTRON);
+    const code = snippet.replace("'electron'", "'./electron.mjs'").replace('variables:', "address: '127.0.0.1:0', $&");
+    writeFileSync(join(folder, 'main.mjs'), code);
+    const words = [SERVER, ...WORDS].map((word) => `'${word}'`).join(' ');
+    for (const [, name = ''] of snippet.matchAll(/'(decoder-[^']+)'/g))
+      writeFileSync(join(folder, name), `#!/bin/sh\nexec ${words}\n`, { mode: 0o755 });
+    return startProgram(process.execPath, [join(folder, 'electron.mjs')], { env: { ...ENV, ...variables } });
+  }
+
+  test('shows the page, and leaves nothing', async () => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'raffi-electron-'));
+    await using application = startApplication(folder.path);
+    const [, url = ''] = await application.said(/"shows","(http:[^"]+)"/);
+    assert.ok(await answers(url));
+    application.child.kill('SIGTERM');
+    assert.deepEqual(await application.closed, [0, null], application.stderr());
+    assert.match(application.stdout(), /"state":"stopped"/);
+    assert.match(readFileSync(join(folder.path, 'server.log'), 'utf8'), /"msg":"stopped"/);
+  });
+
+  test('says why there is no server', async () => {
+    using folder = mkdtempDisposableSync(join(tmpdir(), 'raffi-electron-'));
+    await using application = startApplication(folder.path, { RAFFI_SESSION_IDLE: 'soon' });
+    assert.deepEqual(await application.closed, [0, null], application.stderr());
+    assert.match(application.stdout(), /"error",.*did not start: .*RAFFI_SESSION_IDLE must be /);
   });
 });
 
