@@ -1,7 +1,7 @@
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
+import { LogOutput } from './lib/log-output.ts';
 import { redacted } from './lib/redact.ts';
-import { LogOutput } from './log-output.ts';
 
 /**
  * Logs go to stderr: readable on a terminal, JSON lines otherwise. stdout has the one line that says where the server listens.

@@ -67,7 +67,7 @@ const ROOMS: Record<string, { readonly uses: readonly string[]; readonly types?:
   },
   'version.ts': { uses: ['lib'] },
   'log.ts': { uses: ['lib'] },
-  'index.ts': { uses: ['config.ts', 'log.ts', 'app.ts'] },
+  'index.ts': { uses: ['lib', 'config.ts', 'log.ts', 'app.ts'] },
   cli: {
     uses: ['errors.ts', 'config.ts', 'log.ts', 'lib', 'source', 'http', 'app.ts'],
     types: ['media', 'presentation', 'session'],
