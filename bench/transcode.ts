@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { createSession, getBytes, median, memoryKb, startServer } from './lib/server.ts';
 
@@ -18,8 +19,6 @@ const ENCODER = [
   ...['-vf', 'scale=1280:720,format=yuv420p', '-c:v', 'libx264', '-preset', 'veryfast'],
   ...['-crf', '23', '-maxrate', '3200k', '-bufsize', '3200k'],
 ];
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function timeOf(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now();
@@ -77,9 +76,9 @@ async function measureVideo(film: string): Promise<void> {
   const video = await parts(`${server.url}/sessions/${id}/720p/playlist.m3u8`);
   await getBytes(`${server.url}/sessions/${id}/720p/0.m4s`);
   for (const at of places(video)) {
-    await pause(1500); // the run before has made what it looks ahead
+    await sleep(1500); // the run before has made what it looks ahead
     ours.push(await timeOf(() => getBytes(`${server.url}/sessions/${id}/720p/${at.n}.m4s`)));
-    await pause(1500);
+    await sleep(1500);
     const mp4 = ['-an', '-f', 'mp4', '-movflags', '+frag_keyframe+empty_moov', 'pipe:1'];
     theirs.push(await run([...cut(film, at), ...ENCODER, ...mp4]));
   }
@@ -101,9 +100,9 @@ async function measureAudio(film: string): Promise<void> {
   const audio = await parts(`${server.url}/sessions/${id}/${rendition}/playlist.m3u8`);
   const first = await timeOf(() => getBytes(`${server.url}/sessions/${id}/${rendition}/0.m4s`));
   for (const at of places(audio)) {
-    await pause(1500);
+    await sleep(1500);
     ours.push(await timeOf(() => getBytes(`${server.url}/sessions/${id}/${rendition}/${at.n}.m4s`)));
-    await pause(500);
+    await sleep(500);
     theirs.push(await run([...cut(film, at), '-vn', '-c:a', 'aac', '-b:a', '160k', '-f', 'adts', 'pipe:1']));
   }
   console.log(

@@ -27,14 +27,10 @@ export class Arrival implements Disposable {
     this.#timer = setTimeout(() => this.fail(late()), ms);
   }
 
-  /** What had kept it away is over: it comes, or has been there all the time. */
-  recovers(): void {
+  /** It has come, perhaps again: what had kept it away is over. */
+  resolve(content: Content): void {
     clearTimeout(this.#timer);
     this.#failure = undefined;
-  }
-
-  resolve(content: Content): void {
-    this.recovers();
     this.#content = content;
     this.#wait.resolve(content);
   }

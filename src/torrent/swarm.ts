@@ -374,12 +374,12 @@ export class Swarm implements SourceHost, AsyncDisposable {
       return;
     }
     this.timeline.mark('metadata');
-    this.#arrival.recovers();
     this.#failure = undefined;
     if (metainfo.isPrivate) void this.#options.discovery.makePrivate(this.infoHash);
     const known = this.content;
     if (known) {
       // After a restart of the engine, which has taken up what it can use.
+      this.#arrival.resolve(known);
       known.pieces.add(allPieces(known.pieces).filter((n) => hasBit(event.have, n)));
       this.changed();
       return;
