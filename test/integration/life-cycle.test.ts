@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { openSync, statSync } from 'node:fs';
+import { closeSync, openSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { dirname } from 'node:path';
-import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { numberedMedia } from '../fixtures/media.ts';
 import { startOrigin } from '../fixtures/origin.ts';
@@ -82,47 +81,41 @@ function isForAll(folder: string): boolean {
   return (statSync(folder).mode & 0o005) === 0o005 && (above === folder || isForAll(above));
 }
 
+/** The server with what `spawnServer` does not offer, killed when the file's tests are over. */
+async function spawned(options: SpawnOptions): Promise<{ readonly child: ChildProcess; readonly url: string }> {
+  const [command, ...words] = serverCommand();
+  const env = { PATH: SERVER_PATH, RAFFI_SERVER_ADDR: '127.0.0.1:0', ...options.env };
+  const child = spawn(command, words, { ...options, env });
+  after(() => child.kill('SIGKILL'));
+  const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
+  const url = /^Server listening on (\S+)/.exec(line.toString())?.[1];
+  assert.ok(url, line.toString());
+  return { child, url };
+}
+
 test('without a home, of a user whom the system does not know, it starts all the same', {
   skip:
     (process.getuid?.() !== 0 && 'only root may become somebody else') ||
     (!isForAll(import.meta.dirname) && 'others may not read this folder'),
 }, async () => {
-  const [command, ...words] = serverCommand();
-  const child = spawn(command, words, {
-    env: { PATH: SERVER_PATH, RAFFI_SERVER_ADDR: '127.0.0.1:0' },
-    stdio: 'pipe',
-    uid: 10_001,
-    gid: 10_001,
-  });
-  const said = text(child.stderr);
-  const [line] = (await once(child.stdout, 'data')) as [Buffer];
-  assert.match(line.toString(), /^Server listening on /);
-  child.kill('SIGTERM');
-  const [status] = (await once(child, 'exit')) as [number | null];
-  assert.equal(status, 0, await said);
-});
-
-/** Answers, and ends when told to. */
-async function isWell(child: ChildProcess): Promise<void> {
-  const [line] = (await once(child.stdout as NodeJS.ReadableStream, 'data')) as [Buffer];
-  const url = line.toString().replace('Server listening on ', '').trim();
-  for (let n = 0; n < 3_000; n += 1)
-    assert.equal((await fetch(`${url}/sessions/${'0'.repeat(32)}`, { method: 'DELETE' })).status, 404);
+  const { child } = await spawned({ stdio: ['ignore', 'pipe', 'inherit'], uid: 10_001, gid: 10_001 });
   child.kill('SIGTERM');
   assert.deepEqual(await once(child, 'exit'), [0, null]);
-}
+});
 
-const LOGS: readonly (readonly [what: string, stderr: () => number | 'pipe'])[] = [
-  ['that no disk takes', () => openSync('/dev/full', 'w')],
-  ['that nobody reads', () => 'pipe'],
+const LOGS: readonly (readonly [what: string, stderr: 'pipe' | { readonly file: string }])[] = [
+  ['that no disk takes', { file: '/dev/full' }],
+  ['that nobody reads', 'pipe'],
 ];
 for (const [what, stderr] of LOGS)
   test(`a log ${what} holds up neither answers nor the end`, async () => {
-    const [command, ...words] = serverCommand();
-    const env = { PATH: SERVER_PATH, RAFFI_SERVER_ADDR: '127.0.0.1:0', DEBUG: 'true' };
-    const child = spawn(command, words, { env, stdio: ['ignore', 'pipe', stderr()] });
-    after(() => child.kill('SIGKILL'));
-    await isWell(child);
+    const file = stderr === 'pipe' ? undefined : openSync(stderr.file, 'w');
+    const { child, url } = await spawned({ env: { DEBUG: 'true' }, stdio: ['ignore', 'pipe', file ?? 'pipe'] });
+    if (file !== undefined) closeSync(file);
+    for (let n = 0; n < 3_000; n += 1)
+      assert.equal((await fetch(`${url}/sessions/${'0'.repeat(32)}`, { method: 'DELETE' })).status, 404);
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
   });
 
 test('logs are JSON lines when stderr is no terminal, and debug shows requests', async () => {
