@@ -40,4 +40,4 @@ VOLUME ["/clips", "/torrents"]
 EXPOSE 6969
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=15s --retries=3 CMD ["node", "/app/dist/npm/scripts/healthcheck.mjs"]
-ENTRYPOINT ["node", "--max-semi-space-size=8", "/app/dist/npm/bin/raffi-server.mjs"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "/app/dist/npm/bin/raffi-server.mjs"]

@@ -25,7 +25,7 @@ import { TARGETS } from '../scripts/binaries/targets.mjs';
 import { median, memoryKb } from './lib/server.ts';
 
 const ROOT = fileURLToPath(new URL('..', import.meta.url));
-const FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=20'];
+const FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=20'];
 /** What a process of Linux counts its time in. */
 const TICK_MS = 10;
 
@@ -103,7 +103,7 @@ try {
   const contestants: Contestant[] = [
     { name: 'executable', command: [executable], ...none() },
     { name: 'node + bundle', command: [node, ...FLAGS, await writeBundle(folder)], ...none() },
-    { name: 'npm start', command: [node, '--max-semi-space-size=8', `${ROOT}bin/raffi-server.mjs`], ...none() },
+    { name: 'npm start', command: [node, '--max-semi-space-size=4', `${ROOT}bin/raffi-server.mjs`], ...none() },
     { name: 'plain sources', command: [node, `${ROOT}src/main.ts`], ...none() },
   ];
   // The first of each reads its files, and is not counted.

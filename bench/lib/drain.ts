@@ -1,14 +1,26 @@
-/** A worker thread that reads what is at a URL, and keeps nothing of it: whoever asks for other things meanwhile does not wait behind its reading. */
+/** A worker thread that reads what is at a URL, and keeps nothing of it: whoever asks for other things meanwhile does not wait behind its reading, nor behind its start. */
 import { once } from 'node:events';
 import { Agent, get, type IncomingMessage } from 'node:http';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { isMainThread, parentPort, Worker } from 'node:worker_threads';
 
-/** @returns bytes of the body. */
-export async function drain(url: string): Promise<number> {
-  const worker = new Worker(new URL(import.meta.url), { workerData: url });
-  const [bytes] = (await once(worker, 'message')) as [number];
-  await worker.terminate();
-  return bytes;
+export interface Drain extends AsyncDisposable {
+  /** @returns bytes of the body. */
+  read(url: string): Promise<number>;
+}
+
+export async function startDrain(): Promise<Drain> {
+  const worker = new Worker(new URL(import.meta.url));
+  await once(worker, 'message');
+  return {
+    async read(url) {
+      worker.postMessage(url);
+      const [bytes] = (await once(worker, 'message')) as [number];
+      return bytes;
+    },
+    async [Symbol.asyncDispose]() {
+      await worker.terminate();
+    },
+  };
 }
 
 async function read(url: string): Promise<number> {
@@ -19,4 +31,7 @@ async function read(url: string): Promise<number> {
   return bytes;
 }
 
-if (!isMainThread) parentPort?.postMessage(await read(workerData as string));
+if (!isMainThread) {
+  parentPort?.postMessage('ready');
+  parentPort?.on('message', async (url: string) => parentPort?.postMessage(await read(url)));
+}

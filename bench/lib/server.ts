@@ -25,7 +25,7 @@ export async function startServer(
   { preload, log }: ServerOptions = {},
 ): Promise<BenchServer> {
   // As `npm start` does: what is allocated much is bytes outside of the heap, and a young generation of 48 MB would only be resident memory.
-  const args = ['--max-semi-space-size=8', ...(preload ? ['--import', preload] : []), `${ROOT}bin/raffi-server.mjs`];
+  const args = ['--max-semi-space-size=4', ...(preload ? ['--import', preload] : []), `${ROOT}bin/raffi-server.mjs`];
   const child = spawn(process.execPath, args, {
     cwd: ROOT,
     env: { ...process.env, RAFFI_SERVER_ADDR: '127.0.0.1:0', ...env },

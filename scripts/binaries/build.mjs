@@ -25,7 +25,7 @@ const OUT = join(ROOT, 'dist');
 const HERE = fileURLToPath(new URL('./', import.meta.url));
 
 /** As `npm start` runs it: what is held is bytes outside of a small heap. */
-const FLAGS = ['--max-semi-space-size=8', '--heap-growing-percent=20'];
+const FLAGS = ['--max-semi-space-size=4', '--heap-growing-percent=20'];
 
 /** The runtime without what a debugger needs, and without a signature that would no longer hold. */
 const PREPARE = { linux: elf.stripped, darwin: macho.stripped, win32: unsigned };

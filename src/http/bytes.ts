@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyPluginAsyncTypebox } from '@fastify/type-provider-typebox';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
@@ -13,6 +14,11 @@ import { FileAnswer, SessionParams } from './schemas.ts';
 import { inTorrentTime, useSession, viewerSignal } from './viewer.ts';
 
 const CHUNK = 1024 * 1024;
+/**
+ * Between chunks of what comes over a network, ms. Where peers, engine and reader want more than there are processors, a thread that always takes what it can get waits in
+ * line for one, and whoever asks it anything waits with it; a thread that has slept is let in at once (decision 32).
+ */
+const REST_MS = 2;
 
 const TYPES: Readonly<Record<string, string>> = {
   mkv: 'video/x-matroska',
@@ -164,6 +170,7 @@ async function* chunks(
   signal: AbortSignal,
   lent: Lent,
 ): AsyncGenerator<Uint8Array> {
+  let rested = from;
   for (let position = from; position < to; ) {
     const end = Math.min(to, position + CHUNK, source.boundaryAfter?.(position) ?? to);
     const chunk = await source.read(position, end - position, signal);
@@ -172,5 +179,8 @@ async function* chunks(
     position += chunk.length;
     yield lent.give(chunk);
     lent.takeBack();
+    if (source.latency !== 'remote' || position - rested < CHUNK) continue;
+    rested = position;
+    await sleep(REST_MS);
   }
 }
