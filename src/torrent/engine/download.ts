@@ -172,7 +172,7 @@ export class Download {
     }
     if (piece === undefined || piece.isHere(block)) return;
     for (const other of [piece.askedOf(block), piece.secondOf(block)])
-      if (other !== undefined && other !== peer) this.#detach(other, piece, block);
+      if (other !== undefined && other !== peer) other.detach(piece, block);
     peer.receiving = piece;
     peer.receivingBlock = block;
     reader.setSink(piece.memoryOf(block), piece.placeOf(block));
@@ -194,13 +194,6 @@ export class Download {
     return true;
   }
 
-  /** What this peer is sending of that block is not wanted any more: another one's goes there. */
-  #detach(other: Peer, piece: PeerPiece, block: number): void {
-    if (other.receiving !== piece || other.receivingBlock !== block) return;
-    other.receiving = undefined;
-    other.dropSink();
-  }
-
   blockEnds(peer: Peer, index: number, begin: number, length: number): void {
     const block = begin / BLOCK;
     this.downloaded += length;
@@ -216,7 +209,7 @@ export class Download {
   #arrived(piece: PeerPiece, block: number, peer: Peer | undefined): void {
     for (const other of [piece.askedOf(block), piece.secondOf(block)])
       if (other !== undefined && other !== peer) {
-        this.#detach(other, piece, block);
+        other.detach(piece, block);
         other.cancel(this.picker.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
       }
     const part = piece.arrived(block, peer?.known);

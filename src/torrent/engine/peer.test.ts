@@ -68,6 +68,29 @@ function givesAll(far: Far, rate: number, warm: number, ms: number): void {
   assert.ok(far.peer.downloaded - before >= most * 0.95, `${far.peer.downloaded - before} of ${most}`);
 }
 
+describe('since when a peer owes an answer', () => {
+  const nobody = { transport: { write: () => {} } } as unknown as Link;
+
+  /** Asks, cancels after so long, and asks again. @returns for how long it has owed an answer then, ms. */
+  function owesAfter(ms: number): number {
+    const peer = new Peer(nobody, {} as KnownPeer, true, 1);
+    peer.ask(0, 0, 0, BLOCK);
+    clock.now += ms;
+    peer.cancel(0, 0, 0, BLOCK);
+    clock.now += 10_000;
+    peer.ask(1, 0, BLOCK, BLOCK);
+    return clock.now - peer.waitingSince;
+  }
+
+  test('since the first request that it did not answer, also when that was cancelled', () => {
+    assert.equal(owesAfter(3000), 3000);
+  });
+
+  test('not for one that was cancelled soon', () => {
+    assert.equal(owesAfter(200), 0);
+  });
+});
+
 describe('how much a peer is asked for', () => {
   beforeEach(() => {
     clock.now = 50_000;

@@ -45,6 +45,8 @@ const UNPROVEN_SECONDS = 0.3;
 const UNPROVEN_BLOCK_SECONDS = 0.03;
 /** A rate is not judged by less. */
 const LEAST_INTERVAL_MS = 20;
+/** Nobody can be blamed who did not answer a request within so long. */
+const CANCELLED_SOON_MS = 1000;
 const KEEP_ALIVE_MS = 110_000;
 /** Blocks that nobody asked for, and that a peer may send all the same before it is thrown out. */
 const TOLERATED = 8;
@@ -103,8 +105,10 @@ export class Peer {
   #sent = 0;
   lastReceived = clock.now;
   lastSent = clock.now;
-  /** Since when the peer owes us an answer to a request. */
+  /** Since when the peer owes us an answer to a request, times without any left out. */
   waitingSince = 0;
+  /** How long it owed us an answer when its last request was cancelled, ms. */
+  #owed = 0;
   /** What it wants of us, in order, and whether one of them is being read. */
   readonly wanted: WantedBlock[] = [];
   serving = false;
@@ -168,7 +172,7 @@ export class Peer {
 
   ask(key: number, piece: number, begin: number, length: number): void {
     if (this.asked.size === 0) {
-      this.waitingSince = clock.now;
+      this.waitingSince = clock.now - this.#owed;
       this.#probed = key;
       this.#probedAt = clock.now;
     }
@@ -180,9 +184,17 @@ export class Peer {
 
   cancel(key: number, piece: number, begin: number, length: number): void {
     if (!this.asked.delete(key)) return;
+    if (this.asked.size === 0) this.#owed = this.#owesFor > CANCELLED_SOON_MS ? this.#owesFor : 0;
     this.#late += 1;
     this.out.block(MESSAGE.cancel, piece, begin, length);
     this.flushLater();
+  }
+
+  /** If it is this block that it is sending, the rest is thrown away: from now on another one's goes there. */
+  detach(piece: PeerPiece, block: number): void {
+    if (this.receiving !== piece || this.receivingBlock !== block) return;
+    this.receiving = undefined;
+    this.dropSink();
   }
 
   /** A block begins to come. */
@@ -194,8 +206,13 @@ export class Peer {
     this.#probed = -1;
   }
 
+  get #owesFor(): number {
+    return clock.now - this.waitingSince;
+  }
+
   /** Whether the next block should have been here for `seconds`. */
   isLate(seconds: number): boolean {
+    if (this.asked.size === 0) return false;
     const due = this.downloaded === 0 ? UNPROVEN_SECONDS : BLOCK / Math.max(this.rate, 1024);
     return (clock.now - this.waitingSince) / 1000 > due + seconds;
   }
@@ -219,12 +236,14 @@ export class Peer {
   /** A block came, or will not. @returns whether it was asked for. */
   answered(key: number): boolean {
     this.waitingSince = clock.now;
+    this.#owed = 0;
     return this.asked.delete(key);
   }
 
   /** The peer forgets our requests; some may be on their way. @returns the keys. */
   forgetAsked(): number[] {
     const keys = [...this.asked.keys()];
+    this.#owed = 0;
     this.#late += keys.length;
     this.asked.clear();
     return keys;

@@ -22,6 +22,8 @@ const STEAL_SECONDS = 0.5;
 /** What a read waits for is asked of another peer when it is late by so much, or would come sooner by so much and this factor. */
 const LATE_SECONDS = 0.15;
 const SOONER = 1.5;
+/** One of two who were asked for it gives way to a third one that would send it so much sooner, or when it is so late although it has sent something before. */
+const LOST_SECONDS = 1;
 /** And when the peer has answered what it was asked for so much later. */
 const PASSED_OVER_SECONDS = 0.5;
 /** Of what one peer must make alone: how many times longer its rest must take than all of it elsewhere, and how long it may stand still, before another begins it anew. */
@@ -274,13 +276,37 @@ export class Picker {
     return begun !== undefined && this.#mayJoin(begun, peer) ? this.#askFrom(begun, peer, most) : 0;
   }
 
+  /** Two are asked for the block: one from whom it does not come gives way to a peer that sends. @returns whether one did. */
+  #replaces(piece: PeerPiece, block: number, peer: Peer): boolean {
+    if (piece.secondOf(block) === peer || peer.downloaded === 0 || peer.isLate(0)) return false;
+    const key = this.keyOf(piece.index, block);
+    const soon = peer.queueSeconds * SOONER + LOST_SECONDS;
+    for (const other of [piece.askedOf(block), piece.secondOf(block)]) {
+      if (other === undefined) continue;
+      const isLost = other.isLate(other.downloaded === 0 ? LATE_SECONDS : LOST_SECONDS);
+      if (!isLost && other.secondsUntil(key) < soon && !other.isPassedOver(key, PASSED_OVER_SECONDS)) continue;
+      this.#takeAway(piece, block, other);
+      return true;
+    }
+    return false;
+  }
+
+  #takeAway(piece: PeerPiece, block: number, peer: Peer): void {
+    // It could be sending it, into memory that is another one's from now on.
+    peer.detach(piece, block);
+    piece.unask(block, peer);
+    peer.cancel(this.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
+  }
+
   #takeFrom(piece: PeerPiece, peer: Peer, rank: number, ratio: number, most: number): number {
     let taken = 0;
     for (let block = 0; block < piece.blocks && taken < most; block += 1) {
       const other = piece.askedOf(block);
-      if (other === undefined || other === peer || piece.secondOf(block) !== undefined) continue;
+      if (other === undefined || other === peer) continue;
       const key = this.keyOf(piece.index, block);
-      if (rank === RANK.waiting) {
+      if (piece.secondOf(block) !== undefined) {
+        if (rank !== RANK.waiting || !this.#replaces(piece, block, peer)) continue;
+      } else if (rank === RANK.waiting) {
         const soonest = peer.queueSeconds * SOONER + LATE_SECONDS;
         const isLate = other.isLate(LATE_SECONDS) || other.isPassedOver(key, PASSED_OVER_SECONDS);
         if (!isLate && (other.queueSeconds < soonest || other.secondsUntil(key) < soonest)) continue;
@@ -290,8 +316,7 @@ export class Picker {
         const slower = !receiving && !peer.known.isReserve && peer.rate >= other.rate * ratio;
         const pays = slower && other.secondsUntil(key) > peer.queueSeconds + STEAL_SECONDS;
         if (!pays && age < 3 * other.queueSeconds + 1) continue;
-        piece.unask(block, other);
-        other.cancel(key, piece.index, block * BLOCK, piece.blockLength(block));
+        this.#takeAway(piece, block, other);
       }
       this.#ask(piece, block, peer);
       taken += 1;
