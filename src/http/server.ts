@@ -146,7 +146,7 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   await app.register(hlsRoutes(options.sessions));
   await app.register(byteRoutes(options.sessions));
   await app.register(castRoutes({ ...options.cast, sessions: options.sessions }));
-  await app.register(torrentRoutes(options.torrents));
+  await app.register(torrentRoutes(options.torrents, options.sessions));
   await app.register(eventRoutes(new EventFeed(options)));
   await app.register(communityAddonRoutes(options.addons));
   await app.register(pageRoutes);

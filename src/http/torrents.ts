@@ -3,18 +3,29 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Type } from 'typebox';
 import { AppError } from '../errors.ts';
 import { withDeadline } from '../lib/abort.ts';
+import type { Lease } from '../lib/shared.ts';
+import type { SessionStore } from '../session/session-store.ts';
 import type { TorrentService } from '../torrent/service.ts';
+import type { Swarm } from '../torrent/swarm.ts';
 import { sendBytes } from './bytes.ts';
 import { problems, TORRENT_PROBLEMS } from './problem.ts';
 import { FileAnswer, TorrentStatus } from './schemas.ts';
 import { torrentStatus } from './torrent-info.ts';
-import { clientSignal } from './viewer.ts';
+import { clientSignal, useTorrent } from './viewer.ts';
 
 /** The bytes are waited for as long as it takes, but not for what says which bytes there are. */
 const METADATA_WAIT_MS = 18_000;
 
 /** `/torrents/{infohash}`, `/torrents/{infohash}/{fileIdx}`, `/torrents/{infohash}/status`. */
-export function torrentRoutes(torrents: TorrentService): FastifyPluginAsyncTypebox {
+export function torrentRoutes(torrents: TorrentService, store: SessionStore): FastifyPluginAsyncTypebox {
+  /** The torrent that is asked for. Its sessions are in use until the answer is sent. @throws AppError `bad-request`, `torrent-not-found`. */
+  const used = ({ params }: { params: { infohash: string } }, reply: FastifyReply): Used => {
+    const infoHash = checkedHash(params.infohash);
+    const swarm = torrents.find(infoHash);
+    if (swarm === undefined) throw new AppError('torrent-not-found', `No session plays the torrent ${infoHash}.`);
+    useTorrent(store, infoHash, reply);
+    return { swarm, lease: torrents.lease(infoHash) };
+  };
   return async (app) => {
     const Hash = Type.Object({ infohash: Type.String() });
     app.get(
@@ -27,8 +38,10 @@ export function torrentRoutes(torrents: TorrentService): FastifyPluginAsyncTypeb
           response: { 200: TorrentStatus, default: problems() },
         },
       },
-      async (request) => {
-        const swarm = torrents.find(checkedHash(request.params.infohash));
+      async (request, reply) => {
+        const infoHash = checkedHash(request.params.infohash);
+        useTorrent(store, infoHash, reply);
+        const swarm = torrents.find(infoHash);
         return torrentStatus(swarm?.status(swarm.selected));
       },
     );
@@ -45,7 +58,7 @@ export function torrentRoutes(torrents: TorrentService): FastifyPluginAsyncTypeb
       url: '/torrents/:infohash',
       config: { tier: 'control' },
       schema: { summary: "The selected file's bytes, with Range, while it downloads", params: Hash, response: answers },
-      handler: async (request, reply) => send(torrents, request.params.infohash, undefined, request, reply),
+      handler: async (request, reply) => send(used(request, reply), undefined, request, reply),
     });
     app.route({
       method: ['GET', 'HEAD'],
@@ -57,10 +70,14 @@ export function torrentRoutes(torrents: TorrentService): FastifyPluginAsyncTypeb
         params: Type.Object({ infohash: Type.String(), fileIdx: Type.Integer({ minimum: 0 }) }),
         response: answers,
       },
-      handler: async (request, reply) =>
-        send(torrents, request.params.infohash, request.params.fileIdx, request, reply),
+      handler: async (request, reply) => send(used(request, reply), request.params.fileIdx, request, reply),
     });
   };
+}
+
+interface Used {
+  readonly swarm: Swarm;
+  readonly lease: Lease<Swarm>;
 }
 
 function checkedHash(text: string): string {
@@ -69,17 +86,13 @@ function checkedHash(text: string): string {
 }
 
 async function send(
-  torrents: TorrentService,
-  hash: string,
+  { swarm, lease }: Used,
   fileIdx: number | undefined,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<FastifyReply> {
-  const infoHash = checkedHash(hash);
-  const swarm = torrents.find(infoHash);
-  if (swarm === undefined) throw new AppError('torrent-not-found', `No session plays the torrent ${infoHash}.`);
   await using held = new AsyncDisposableStack();
-  held.use(torrents.lease(infoHash));
+  held.use(lease);
   const signal = clientSignal(reply);
   const late = (): Error =>
     new AppError('torrent-not-ready', `The torrent is not there yet: ${swarm.status(undefined).message}`);

@@ -28,6 +28,14 @@ export function useSession(store: SessionStore, id: string, reply: FastifyReply)
   return session;
 }
 
+/** The sessions that play a torrent count as in use until the answer is sent. */
+export function useTorrent(store: SessionStore, infoHash: string, reply: FastifyReply): void {
+  const uses = store.ofTorrent(infoHash).map((session) => session.use());
+  reply.raw.once('close', () => {
+    for (const use of uses) use[Symbol.dispose]();
+  });
+}
+
 /** No answer takes longer than this, however long a torrent may take. */
 const TORRENT_WAIT_MS = 18_000;
 

@@ -38,7 +38,7 @@ function isThere(pid: number): boolean {
 const isUnburied = (pid: number): boolean => /^[ZX]$/.test(statOf(pid)[0] ?? '');
 
 /** What tells a process from a later one with the same id: when it began, in ticks since the system's start. Undefined where it can't be told. */
-const birthOf = (pid: number): string | undefined => statOf(pid)[19];
+export const birthOf = (pid: number): string | undefined => statOf(pid)[19];
 
 /** The fields of `/proc/PID/stat` (proc(5)) from the third, the state, on; none elsewhere than on Linux. */
 function statOf(pid: number): string[] {

@@ -100,6 +100,11 @@ export class SessionStore implements AsyncDisposable {
     return [...this.#sessions.values()];
   }
 
+  /** Those that play this torrent. */
+  ofTorrent(infoHash: string): Session[] {
+    return this.list().filter(({ torrent }) => torrent?.infoHash === infoHash);
+  }
+
   /** @throws AppError `session-not-found`. */
   get(id: string): Session {
     const session = this.#sessions.get(id);

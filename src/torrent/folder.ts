@@ -4,13 +4,17 @@
  * Invariant: `kept` is used by the one process that holds its lock; another one keeps nothing. Only run folders of this host whose process is gone are swept.
  */
 import { createHash } from 'node:crypto';
-import { lstat, mkdir, mkdtemp, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { birthOf } from '../lib/other-process.ts';
 import type { InfoHash } from './protocol.ts';
 
 const DEFAULT_BYTES = 20 * 1024 ** 3;
 const LOCK = 'lock';
+/** Who holds the lock touches it so often; whether a process of another host lives, nothing else tells. */
+const TOUCH_MS = 30_000;
+const UNTOUCHED_MS = 90_000;
 
 /** Hosts are told apart because containers share folders but not process ids. */
 const HOST = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
@@ -19,6 +23,7 @@ export class TorrentFolder implements AsyncDisposable {
   readonly #root: string;
   readonly #wantsToKeep: boolean;
   #made: Promise<{ readonly path: string; readonly keeps: boolean }> | undefined;
+  #touching: NodeJS.Timeout | undefined;
 
   constructor(root: string, keep: boolean) {
     this.#root = root;
@@ -68,6 +73,7 @@ export class TorrentFolder implements AsyncDisposable {
   /** Removes what does not survive. Nobody may write any more. */
   async [Symbol.asyncDispose](): Promise<void> {
     const made = await this.#made?.catch(() => undefined);
+    clearInterval(this.#touching);
     if (made === undefined) return;
     const victim = made.keeps ? join(made.path, LOCK) : made.path;
     await rm(victim, { recursive: true, force: true }).catch(() => {});
@@ -87,6 +93,7 @@ export class TorrentFolder implements AsyncDisposable {
     const kept = join(this.#root, 'kept');
     if (this.#wantsToKeep && (await lock(kept))) {
       inUse.add(kept);
+      this.#touching = setInterval(() => touch(join(kept, LOCK)), TOUCH_MS).unref();
       return { path: kept, keeps: true };
     }
     // mkdtemp makes it accessible to this user only.
@@ -99,11 +106,16 @@ export class TorrentFolder implements AsyncDisposable {
 /** Folders of this process that are in use, by any service in it. */
 const inUse = new Set<string>();
 
-/** Whether the folder is ours now. A lock of a process that is gone, or of another host that shares the folder, counts for what it says. */
+function touch(path: string): void {
+  const now = new Date();
+  utimes(path, now, now).catch(() => {}); // somebody has deleted it; the folder is in use all the same
+}
+
+/** Whether the folder is ours now: nobody has a lock on it, or its holder is gone. */
 async function lock(folder: string): Promise<boolean> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, LOCK);
-  const text = `${HOST} ${process.pid}\n`;
+  const text = `${HOST} ${process.pid} ${birthOf(process.pid) ?? ''}\n`;
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
       await writeFile(path, text, { flag: 'wx' });
@@ -111,16 +123,27 @@ async function lock(folder: string): Promise<boolean> {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    const [host, pid] = (await readFile(path, 'utf8').catch(() => '')).trim().split(' ');
-    if (host !== HOST || isAlive(Number(pid)) || inUse.has(folder)) return false;
+    if (inUse.has(folder) || (await isHeld(path))) return false;
     await rm(path, { force: true });
   }
   return false;
 }
 
-/** A process with our own number that is not us was a predecessor. */
-function isAlive(pid: number): boolean {
+/** A lock of this host is its process's; that of another host, which shares the folder or was what this container had been before, whoever's who touches it. */
+async function isHeld(lock: string): Promise<boolean> {
+  const [host, pid, birth] = (await readFile(lock, 'utf8').catch(() => '')).trim().split(' ');
+  if (host === HOST) return isAlive(Number(pid), birth);
+  const touched = await stat(lock).then(
+    ({ mtimeMs }) => mtimeMs,
+    () => 0,
+  );
+  return Math.abs(Date.now() - touched) < UNTOUCHED_MS;
+}
+
+/** A process with our own number that is not us was a predecessor; one that began at another time, too, where that can be told. @param birth when it had begun. */
+function isAlive(pid: number, birth?: string): boolean {
   if (pid === process.pid || !(pid > 0)) return false;
+  if (birth !== undefined && birthOf(pid) !== birth) return false;
   try {
     process.kill(pid, 0);
     return true;

@@ -86,6 +86,8 @@ export type Command =
       readonly peers: readonly PeerAddress[];
       readonly from: Nearness;
     }
+  /** What is in the torrent, which somebody else knew. */
+  | { readonly type: 'info'; readonly infoHash: InfoHash; readonly info: Uint8Array }
   /**
    * A connection that the main thread made by other means (WebRTC, web seeds), as a port: each message is a `Uint8Array` of the
    * stream, `null` its end; a number answers how many bytes the main thread has passed on (back-pressure). What passes is

@@ -261,6 +261,11 @@ export class TorrentService implements AsyncDisposable {
   async #prepare(): Promise<void> {
     await this.#swept;
     await this.#kept.load();
+    if (this.#options.keep && !(await this.#folder.keeps()))
+      this.#options.log.warn(
+        { folder: this.#options.directory },
+        'another server keeps its torrents there: nothing of this one is kept',
+      );
     if (this.#options.diskBytes === undefined) {
       this.#diskBytes = (await this.#folder.defaultBytes()) + this.#kept.bytes;
     }

@@ -102,6 +102,7 @@ test('when it starts and whether it keeps up follow from what the swarm gives', 
     timeline: new Timeline(() => {}),
     changed: () => {},
     closed: () => {},
+    lost: async () => {},
   };
   await using source = new TorrentSource(file, true, host, async () => {});
   const ask = (capacity: number) => swarmStatus(input({ content: known, file, sources: [source], capacity }));
@@ -137,6 +138,7 @@ test('a reader that leaves takes what it wanted along', async () => {
       changes += 1;
     },
     closed: () => {},
+    lost: async () => {},
   };
   await using source = new TorrentSource(file, false, host, async () => {});
   const controller = new AbortController();
@@ -162,6 +164,7 @@ test('beside the beginning of a file, the index at its end is asked for, until s
     timeline: new Timeline(() => {}),
     changed: () => {},
     closed: () => {},
+    lost: async () => {},
   };
   const end = file.offset + file.length;
   await using source = new TorrentSource(file, true, host, async () => {});

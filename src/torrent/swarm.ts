@@ -19,7 +19,7 @@ import { invalidTorrent, linkReports, noFile, noMetadata } from './failures.ts';
 import { chooseFile } from './file-choice.ts';
 import { type Metainfo, MetainfoError, parseInfo, type TorrentFile } from './metainfo.ts';
 import { allPieces, hasBit, PieceMap } from './piece-map.ts';
-import type { Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
+import type { ByteRange, Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
 import { type SwarmStatus, swarmStatus } from './status.ts';
 import { Timeline } from './timeline.ts';
 import { type SourceHost, TorrentSource } from './torrent-source.ts';
@@ -83,6 +83,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
   selected: number | undefined;
   readonly #seed: TorrentSeed;
   readonly #options: SwarmOptions;
+  /** What is in it, if a link has told. */
+  #info: Uint8Array | undefined;
   readonly #life = new AbortController();
   readonly #wants: Wants;
   readonly #webSeeds: WebSeeds;
@@ -100,6 +102,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
   constructor(seed: TorrentSeed, options: SwarmOptions) {
     this.infoHash = seed.infoHash;
     this.#seed = seed;
+    this.#info = seed.info;
     this.#options = options;
     this.timeline = new Timeline((fields, message) => options.note({ infoHash: this.infoHash, ...fields }, message));
     this.#wants = new Wants(
@@ -149,11 +152,13 @@ export class Swarm implements SourceHost, AsyncDisposable {
     return this.content?.metainfo.name ?? this.#seed.name ?? this.infoHash;
   }
 
-  /** What another link to the same torrent names besides. */
-  join({ peers, trackers, webSeeds }: TorrentSeed): void {
+  /** What another link to the same torrent names besides, and what is in it, where that link was a .torrent file. */
+  join({ peers, trackers, webSeeds, info }: TorrentSeed): void {
     this.#webSeeds.add(webSeeds);
+    this.#info ??= info;
     // The engine may not know the torrent yet.
     void this.#starting.then(() => {
+      if (info !== undefined && !this.content && !this.#life.signal.aborted) this.#engine?.inform(this.infoHash, info);
       this.addPeers(peers, this.#options.linksFrom);
       if (!this.#life.signal.aborted) this.#options.discovery.addTrackers(this.infoHash, trackers);
     });
@@ -292,6 +297,17 @@ export class Swarm implements SourceHost, AsyncDisposable {
     return this.#wants.demand();
   }
 
+  /** @see SourceHost */
+  async lost(range: ByteRange): Promise<void> {
+    const { pieces, chunkLength } = this.#known();
+    // Another read has found it out before.
+    if (!pieces.isComplete(range)) return;
+    const first = Math.floor(range.start / chunkLength);
+    const last = Math.floor((range.end - 1) / chunkLength);
+    this.#options.note({ infoHash: this.infoHash, ...range }, 'torrent data have been lost, and are fetched again');
+    await this.forget(Array.from({ length: last - first + 1 }, (_, n) => first + n));
+  }
+
   /** Gives the disk space of chunks back; what a full disk refused is tried again. */
   async forget(chunks: readonly number[]): Promise<void> {
     const content = this.content;
@@ -346,7 +362,8 @@ export class Swarm implements SourceHost, AsyncDisposable {
     if (this.#life.signal.aborted) return;
     this.#directory = directory;
     this.#keep = keep;
-    const { infoHash, info, peers } = this.#seed;
+    const { infoHash, peers } = this.#seed;
+    const info = this.#info;
     this.#engine = engine;
     const peersFrom = this.#options.linksFrom;
     await engine.add({ infoHash, directory, keep, peers, peersFrom, ...(info ? { info } : {}) });

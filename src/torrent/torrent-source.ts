@@ -37,6 +37,8 @@ export interface SourceHost {
   /** Why nothing comes at the moment, if so. */
   readonly failure: AppError | undefined;
   readonly timeline: Timeline;
+  /** What was verified cannot be read any more: somebody else has been at the files. Resolves when it may be fetched again. */
+  lost(range: ByteRange): Promise<void>;
   /** What is wanted has changed. @param isUrgent false: nobody waits for what is new in it. */
   changed(isUrgent: boolean): void;
   closed(source: TorrentSource): void;
@@ -90,15 +92,27 @@ export class TorrentSource implements Source {
     const range = { start, end: this.file.offset + end };
     const head = this.#playheads.read({ start: offset, end }, this.#limits());
     if (offset > 0) this.#lookedFurther = true;
+    for (let wasLost = false; ; wasLost = true) {
+      await this.#have({ range, head }, signal);
+      try {
+        return await this.#fetch(range, signal);
+      } catch (error) {
+        if (wasLost || !(error instanceof AppError && error.code === 'torrent-failed')) throw error;
+        await this.#host.lost(range);
+      }
+    }
+  }
+
+  /** Resolves when the bytes are on the disk. */
+  async #have(wait: Wait, signal: AbortSignal | undefined): Promise<void> {
     try {
-      while (!this.#host.pieces.isComplete(range)) await this.#wait({ range, head }, signal);
+      while (!this.#host.pieces.isComplete(wait.range)) await this.#wait(wait, signal);
     } catch (error) {
-      if (signal?.aborted) this.#playheads.leave(head);
+      if (signal?.aborted) this.#playheads.leave(wait.head);
       throw error;
     } finally {
       this.#changed(false);
     }
-    return this.#fetch(range, signal);
   }
 
   async #wait(wait: Wait, signal: AbortSignal | undefined): Promise<void> {

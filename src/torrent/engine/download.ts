@@ -34,6 +34,8 @@ interface DownloadOwner {
 
 /** A request that a peer has passed over for so long is taken back. */
 const PASSED_OVER_SECONDS = 5;
+/** So many pieces that nobody wants are taken at once, while what a read waits for is not to be had. */
+const MOST_OFFERED = 4;
 /** Nobody has been asked for the rest of a piece for so long. */
 const STUCK_MS = 3000;
 /** With so many seconds of requests before it, what a reader waits for goes first. */
@@ -358,6 +360,7 @@ export class Download {
     for (const peer of this.#owner.peers) this.#withdraw(peer, (key) => peer.isPassedOver(key, PASSED_OVER_SECONDS), 0);
     if (this.#demanded && !this.#paused)
       for (const piece of [...this.picker.making]) if (this.#isStuck(piece)) this.#restart(piece);
+    this.#takeOffers();
     this.fillAll();
   }
 
@@ -393,6 +396,37 @@ export class Download {
   gained(piece: number): void {
     this.availability[piece]! += 1;
     this.picker.lanes.rarityChanged();
+    this.#takeOffers();
+  }
+
+  /**
+   * What a read waits for, nobody has. Then what can be had is taken, wanted or not: it is what we can give to those who may get the other, and a peer that shows a piece
+   * only when the one before has arrived (BEP 16) comes to it in the end.
+   */
+  #takeOffers(): void {
+    const { lanes } = this.picker;
+    const offered = this.#demanded && this.#isMissed() ? this.#offers() : [];
+    if (offered.length > 0 || lanes.byRank[RANK.offered]!.length > 0) lanes.offer(offered);
+  }
+
+  #isMissed(): boolean {
+    for (const { pieces } of this.picker.lanes.byRank[RANK.waiting]!)
+      for (const piece of pieces) if (!this.have.has(piece) && this.availability[piece] === 0) return true;
+    return false;
+  }
+
+  #offers(): number[] {
+    const offered = new Set<number>();
+    const { rankOf } = this.picker.lanes;
+    const isFree = (piece: number): boolean =>
+      !this.have.has(piece) && (rankOf[piece] === RANK.none || rankOf[piece] === RANK.offered);
+    for (const { index } of this.picker.making) if (isFree(index)) offered.add(index);
+    for (const peer of this.#owner.peers)
+      for (let piece = 0; peer.have !== undefined && piece < peer.have.size; piece += 1) {
+        if (offered.size >= MOST_OFFERED) return [...offered];
+        if (peer.have.has(piece) && isFree(piece) && peer.offers(piece)) offered.add(piece);
+      }
+    return [...offered];
   }
 
   /** A piece turned out to be on the disk. @returns false when it is had or being made anyway. */

@@ -133,6 +133,9 @@ export class EngineThread implements SwarmOwner {
       case 'peers':
         this.#swarms.get(command.infoHash)?.learn(command.peers, command.from);
         return;
+      case 'info':
+        this.#swarms.get(command.infoHash)?.inform(command.info);
+        return;
       case 'demand':
         this.#swarms.get(command.infoHash)?.setDemand(command.demand);
         return;

@@ -58,6 +58,11 @@ export class Engine {
     this.#post({ type: 'peers', infoHash, peers, from });
   }
 
+  /** Tells what is in a torrent, if it is not known yet. */
+  inform(infoHash: InfoHash, info: Uint8Array): void {
+    this.#post({ type: 'info', infoHash, info });
+  }
+
   /** Hands over a connection made by other means (protocol.ts `stream`). */
   attach(stream: Extract<Command, { type: 'stream' }>): void {
     if (this.#ended === undefined) this.#worker.postMessage(stream, [stream.port]);

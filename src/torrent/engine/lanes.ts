@@ -8,7 +8,8 @@ import type { ByteRange, Demand, ReaderDemand } from '../protocol.ts';
 import { clock } from './clock.ts';
 import type { Layout } from './layout.ts';
 
-export const RANK = { none: 0, waiting: 1, ahead: 2, index: 3, rest: 4 } as const;
+/** `offered`: nobody wants it, but it is all that can be had. */
+export const RANK = { none: 0, waiting: 1, ahead: 2, index: 3, rest: 4, offered: 5 } as const;
 
 export interface Lane {
   readonly pieces: Int32Array;
@@ -24,8 +25,8 @@ export class Lanes {
   readonly #layout: Layout;
   readonly rankOf: Uint8Array;
   /** By rank. Those that wait are served in this order; within another rank the lanes take turns, beginning with `turn`. */
-  readonly byRank: Lane[][] = [[], [], [], [], []];
-  readonly turn = [0, 0, 0, 0, 0];
+  readonly byRank: Lane[][] = [[], [], [], [], [], []];
+  readonly turn = [0, 0, 0, 0, 0, 0];
   /** When each reader was given a piece that it waited for. */
   #served = new Map<number, number>();
   /** The readers of the lanes that wait. */
@@ -45,6 +46,7 @@ export class Lanes {
     const waited = new Set<number>();
     for (const { pieces } of before) for (const piece of pieces) waited.add(piece);
     this.rankOf.fill(RANK.none);
+    for (const { pieces } of this.byRank[RANK.offered]!) for (const piece of pieces) this.rankOf[piece] = RANK.offered;
     this.#rest = demand.rest;
     this.#restMade = Number.NEGATIVE_INFINITY;
     this.byRank[RANK.rest] = [];
@@ -92,6 +94,14 @@ export class Lanes {
   /** Whether it is of what is most urgent of all: that of the first reader of those that wait. */
   isFirst(piece: number): boolean {
     return this.byRank[RANK.waiting]![0]?.pieces.includes(piece) ?? false;
+  }
+
+  /** What may be taken although nobody wants it, instead of what it was before. */
+  offer(pieces: readonly number[]): void {
+    for (const lane of this.byRank[RANK.offered]!)
+      for (const piece of lane.pieces) if (this.rankOf[piece] === RANK.offered) this.rankOf[piece] = RANK.none;
+    for (const piece of pieces) if (this.rankOf[piece] === RANK.none) this.rankOf[piece] = RANK.offered;
+    this.byRank[RANK.offered] = pieces.length > 0 ? [{ pieces: Int32Array.from(pieces), cursor: 0 }] : [];
   }
 
   /** Whether anything of these ranks is wanted. */

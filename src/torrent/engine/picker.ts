@@ -1,6 +1,6 @@
 /**
  * Which block to ask a peer for next. In this order: what reads wait for, whoever was given something longest ago first; the windows ahead of the playheads, in turn;
- * the index; the rest. What is waited for is made by all together, piece after piece. Else a peer goes on with the piece that it is at; one that is fast enough to make a
+ * the index; the rest; what nobody wants, where nothing else can be had. What is waited for is made by all together, piece after piece. Else a peer goes on with the piece that it is at; one that is fast enough to make a
  * piece alone begins its own; others join the first that has free blocks. Where nothing is free of what a read waits for, blocks
  * that come late are asked twice, before anything of less urgency; where nothing is free at all, it takes over from slower peers.
  */
@@ -100,7 +100,7 @@ export class Picker {
       let asked = this.#fillFrom(RANK.waiting, RANK.waiting, peer, left);
       // What a read waits for is asked twice before anything else is asked once.
       if (asked === 0) asked = this.#takeOver(RANK.waiting, RANK.waiting, this.#hurryAgain, peer, left);
-      if (asked === 0) asked = this.#fillFrom(RANK.ahead, RANK.rest, peer, left);
+      if (asked === 0) asked = this.#fillFrom(RANK.ahead, RANK.offered, peer, left);
       // Without memory there is work enough under way: nothing to take from others.
       if (asked === 0 && !this.#short) asked = this.#takeOver(RANK.ahead, RANK.rest, this.#stealAgain, peer, left);
       if (asked === 0) break;
@@ -135,7 +135,7 @@ export class Picker {
 
   #choose(first: number, last: number, peer: Peer): PeerPiece | undefined {
     this.#short = false;
-    if (last === RANK.rest) this.lanes.refreshRest(clock.now, this.#availability, (piece) => !this.#have.has(piece));
+    if (last >= RANK.rest) this.lanes.refreshRest(clock.now, this.#availability, (piece) => !this.#have.has(piece));
     for (let rank = first; rank <= last; rank += 1) {
       const lanes = this.lanes.byRank[rank]!;
       if (lanes.length === 0) continue;

@@ -102,11 +102,20 @@ export async function writeResume(directory: string, layout: Layout, have: BitFi
   const chunks: Record<string, [number, number]> = {};
   for (let chunk = 0; chunk * layout.piecesPerChunk < layout.pieceCount; chunk += 1) {
     const shape = await shapeOf(directory, chunk);
-    if (shape !== undefined) chunks[chunk] = shape;
+    // Somebody else has cut it off: it is to be hashed.
+    if (shape !== undefined && shape[0] >= leastSize(layout, have, chunk)) chunks[chunk] = shape;
   }
   // Only now: what has come, or gone, since a chunk was looked at has changed the chunk. The other way round, a chunk that was given up and begun anew would be believed.
   const saved: Saved = { version: 1, have: Buffer.from(have.bytes).toString('base64'), chunks };
   await replace(join(directory, 'resume'), JSON.stringify(saved));
+}
+
+/** Bytes that the file of a chunk has at least, by what is had of it. */
+function leastSize(layout: Layout, have: BitField, chunk: number): number {
+  const first = chunk * layout.piecesPerChunk;
+  let piece = Math.min(layout.pieceCount, first + layout.piecesPerChunk) - 1;
+  while (piece >= first && !have.has(piece)) piece -= 1;
+  return piece < first ? 0 : (piece - first) * layout.pieceLength + layout.lengthOf(piece);
 }
 
 /** Whether a piece on the disk has its hash; false when it can't be read. */

@@ -64,7 +64,7 @@ export class Swarm implements PeerOwner {
       info: () => this.#info,
       private: () => this.#work?.layout.private ?? false,
       listenPort: () => owner.listenPort,
-      metadata: (info) => void this.#start(info).catch((error: unknown) => this.#unusable(error)),
+      metadata: (info) => this.inform(info),
       lied: (peer) => this.#lied(peer),
       learned: (addresses, from) => this.#exchanged(addresses, from),
       lost: (peer, piece) => this.#lostPiece(peer, piece),
@@ -86,6 +86,11 @@ export class Swarm implements PeerOwner {
     const known = info ?? (keep ? await readMetadata(directory, this.infoHash) : undefined);
     if (known !== undefined) await this.#start(known);
     this.learn(peers, peersFrom);
+  }
+
+  /** The info dictionary has been found. */
+  inform(info: Uint8Array): void {
+    this.#start(info).catch((error: unknown) => this.#unusable(error));
   }
 
   #start(info: Uint8Array): Promise<void> {
@@ -323,7 +328,8 @@ export class Swarm implements PeerOwner {
     const work = this.#work;
     if (work === undefined) return;
     for (const peer of this.peers) {
-      if (peer.have?.has(piece) === false) {
+      // Also those that have it: who shows one piece after the other (BEP 16) shows the next one when it hears of this.
+      if (peer.have?.full === false) {
         peer.out.number(MESSAGE.have, piece);
         peer.flushLater();
       }
