@@ -109,7 +109,10 @@ function sessionEvent(session: Session, change: SessionEvent['change']): Session
 }
 
 function torrentEvent(swarm: Swarm): TorrentEvent {
-  return { infoHash: swarm.infoHash, ...torrentStatus(swarm.isClosed ? undefined : swarm.status(swarm.selected)) };
+  return {
+    infoHash: swarm.infoHash,
+    ...torrentStatus(swarm.isClosed ? undefined : swarm.status(swarm.audience.selected)),
+  };
 }
 
 function runEvent({ run }: RunChange, sessions: readonly string[]): RunEvent {

@@ -45,6 +45,8 @@ import { torrentRoutes } from './torrents.ts';
 
 /** Bytes of a body that is too large; of a larger one, the connection is closed. */
 const MOST_THROWN_AWAY = 64 * 1024 * 1024;
+/** Listeners of one event of an answer. */
+const MOST_WAITING = 20;
 
 export interface ServerOptions {
   readonly sessions: SessionStore;
@@ -107,6 +109,10 @@ export async function buildServer(options: ServerOptions): Promise<FastifyInstan
   registerAnswers(server);
   gate.register(server);
   new Connections().register(server);
+  // As many wait for the end of an answer as there are things that end with it: the framework, the gate, a session, its source, whoever counts.
+  app.addHook('onRequest', async (_request, reply) => {
+    reply.raw.setMaxListeners(MOST_WAITING);
+  });
   // Before the body: one that cannot be read says nothing about an address that is not there.
   app.addHook('onRequest', async (request, reply) => {
     if (request.is404) throw noSuchRoute(request, reply, book);

@@ -42,7 +42,7 @@ export function torrentRoutes(torrents: TorrentService, store: SessionStore): Fa
         const infoHash = checkedHash(request.params.infohash);
         useTorrent(store, infoHash, reply);
         const swarm = torrents.find(infoHash);
-        return torrentStatus(swarm?.status(swarm.selected));
+        return torrentStatus(swarm?.status(swarm.audience.selected));
       },
     );
 
@@ -96,7 +96,7 @@ async function send(
   const signal = clientSignal(reply);
   const late = (): Error =>
     new AppError('torrent-not-ready', `The torrent is not there yet: ${swarm.status(undefined).message}`);
-  const opening = { fileIdx: fileIdx ?? swarm.selected, wantsIndex: false, release: async () => {} };
+  const opening = { fileIdx: fileIdx ?? swarm.audience.selected, wantsIndex: false, release: async () => {} };
   const source = await withDeadline(signal, METADATA_WAIT_MS, late, (ended) => swarm.open(opening, ended)).catch(
     (error: unknown) => {
       // Here it is the address that names the file.

@@ -132,7 +132,7 @@ function registerService(gauge: DefineGauge, total: Define, measured: Measured):
     counted(
       'stage',
       STAGES,
-      torrents.list().map((swarm) => swarm.status(swarm.selected).stage),
+      torrents.list().map((swarm) => swarm.status(swarm.audience.selected).stage),
     ),
   );
   gauge('raffi_torrent_peers', 'Connected peers, of all torrents.', () =>

@@ -58,7 +58,7 @@ export class TorrentClaim implements AsyncDisposable {
     const lease = this.#join(this.#seed as TorrentSeed);
     try {
       const swarm = await lease.value;
-      if (wantsIndex) swarm.selected = fileIdx;
+      if (wantsIndex) swarm.audience.choose(this, fileIdx);
       const release = (): Promise<void> => lease.release();
       return await swarm.open({ fileIdx, wantsIndex, release }, ended);
     } catch (error) {
@@ -87,7 +87,7 @@ export class TorrentClaim implements AsyncDisposable {
     this.#life.signal.throwIfAborted();
     this.#lease = this.#join(this.#seed);
     const swarm = await this.#lease.value;
-    swarm.viewers += 1;
+    swarm.audience.join(this);
     this.#swarm = swarm;
     this.#failure = undefined;
     return swarm;
@@ -96,7 +96,7 @@ export class TorrentClaim implements AsyncDisposable {
   async #leave(): Promise<void> {
     this.#life.abort(new AppError('server-closing', 'The torrent was closed.'));
     const swarm = await this.#joining?.catch(() => undefined);
-    if (swarm) swarm.viewers -= 1;
+    swarm?.audience.leave(this);
     this.#swarm = undefined;
     await this.#lease?.release();
   }

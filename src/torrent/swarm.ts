@@ -9,6 +9,7 @@ import { AppError } from '../errors.ts';
 import type { Nearness } from '../lib/addresses.ts';
 import type { AddressGuard } from '../source/guard.ts';
 import { Arrival } from './arrival.ts';
+import { Audience } from './audience.ts';
 import { Changes } from './changes.ts';
 import { ChunkFiles } from './chunk-files.ts';
 import type { Content } from './content.ts';
@@ -77,10 +78,7 @@ export interface FileOpening {
 export class Swarm implements SourceHost, AsyncDisposable {
   readonly infoHash: InfoHash;
   readonly timeline: Timeline;
-  /** Sessions on it. */
-  viewers = 0;
-  /** The file that a session chose last, for those who name none; undefined: the best one. */
-  selected: number | undefined;
+  readonly audience = new Audience();
   readonly #seed: TorrentSeed;
   readonly #options: SwarmOptions;
   /** What is in it, if a link has told. */
@@ -137,6 +135,10 @@ export class Swarm implements SourceHost, AsyncDisposable {
 
   get files(): ChunkFiles {
     return this.#known().files;
+  }
+
+  get viewers(): number {
+    return this.audience.size;
   }
 
   get mostAhead(): number {
