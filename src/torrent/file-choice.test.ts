@@ -10,8 +10,11 @@ function files(...list: [path: string, length: number][]): TorrentFile[] {
 test('the largest video that is no sample is played', () => {
   const cases: [expected: number | undefined, ...[string, number][]][] = [
     [1, ['film.nfo', 9e9], ['film.mkv', 100], ['extra.mp4', 50]],
-    [1, ['Sample/film.mkv', 500], ['film.mkv', 100]],
-    [1, ['film-sample.mkv', 500], ['film.mkv', 100], ['SAMPLE.avi', 400]],
+    [1, ['Sample/film.mkv', 200], ['film.mkv', 100]],
+    [1, ['film-sample.mkv', 150], ['film.mkv', 100], ['SAMPLE.avi', 140]],
+    [1, ['sample.mkv', 5], ['film.mkv', 100]],
+    [0, ['The.Sample.2012.1080p.mkv', 36_000_000], ['RARBG.mp4', 54_000]],
+    [1, ['Sample (2012)/extra.mp4', 50], ['Sample (2012)/film.mkv', 201], ['advert.mp4', 100]],
     [0, ['Free Samples.mkv', 500], ['other.mkv', 100]],
     [0, ['sample.mkv', 5], ['song.mp3', 10]],
     [1, ['cover.jpg', 500], ['song.flac', 100], ['small.mp3', 5]],

@@ -21,16 +21,16 @@ export function fileKind(file: TorrentFile): FileKind {
 }
 
 /**
- * The largest video that is no sample, else the largest audio file, else, when there is but one file, that one: names can lie, its bytes are looked at anyway.
- * Undefined when nothing looks playable.
+ * The largest video, else the largest audio file, else, when there is but one file, that one: names can lie, its bytes are looked at anyway. What is called a sample gives
+ * way to the largest video that is not when that has at least half its size: else it is a film of that name among small extras. Undefined when nothing looks playable.
  */
 export function chooseFile(files: readonly TorrentFile[]): TorrentFile | undefined {
   const real = files.filter(({ length, isPadding }) => length > 0 && !isPadding);
   const videos = real.filter((file) => fileKind(file) === 'video');
-  const features = videos.filter(({ path }) => !path.some((part) => SAMPLE.test(part)));
+  const video = largest(videos);
+  const feature = largest(videos.filter(({ path }) => !path.some((part) => SAMPLE.test(part))));
   return (
-    largest(features) ??
-    largest(videos) ?? // all that there is may be called a sample
+    (video && feature && feature.length * 2 >= video.length ? feature : video) ??
     largest(real.filter((file) => fileKind(file) === 'audio')) ??
     (real.length === 1 ? real[0] : undefined)
   );
