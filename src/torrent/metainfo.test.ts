@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeTorrent, wrapInfo } from '../../test/fixtures/torrents.ts';
-import type { Encodable } from './bencode.ts';
+import { type Encodable, encode } from './bencode.ts';
 import { chooseFile } from './file-choice.ts';
 import { MetainfoError, parseInfo, parseTorrent } from './metainfo.ts';
 
@@ -71,6 +71,14 @@ test('a hybrid torrent works by its v1 side, padding is not offered, v2 alone is
     () => parseTorrent(wrapInfo(v2).bytes),
     (error: Error) => error instanceof MetainfoError && error.unsupported && /v2/.test(error.message),
   );
+});
+
+test('the only tracker is asked when nothing of the list of trackers can be used', () => {
+  const announce = 'udp://t.example:1/a';
+  const trackers = (list: Encodable): string[] =>
+    parseTorrent(encode({ announce, 'announce-list': list, info: good })).trackers.map(({ url }) => url);
+  for (const list of [[['']], [[]], [['ftp://f.example'], [5]], [], 7]) assert.deepEqual(trackers(list), [announce]);
+  assert.deepEqual(trackers([[''], ['http://u.example/a']]), ['http://u.example/a']);
 });
 
 test('a field that is wrong is named', () => {

@@ -195,8 +195,11 @@ function wrong(field: string, what: string): MetainfoError {
 /** What can be used of `announce-list` (BEP 12), else of `announce`; all tiers are asked at once. */
 function trackersOf(root: Dictionary): Tracker[] {
   const tiers = root.get('announce-list');
-  const listed = Array.isArray(tiers) ? (tiers as readonly Bencoded[]).flat(1) : [];
-  const urls = listed.length > 0 ? listed : [root.get('announce')];
+  const listed = usableTrackers(Array.isArray(tiers) ? (tiers as readonly Bencoded[]).flat(1) : []);
+  return listed.length > 0 ? listed : usableTrackers([root.get('announce')]);
+}
+
+function usableTrackers(urls: readonly (Bencoded | undefined)[]): Tracker[] {
   const found = new Map<string, Tracker>();
   for (const url of urls) {
     if (found.size === MOST_TRACKERS) break;
