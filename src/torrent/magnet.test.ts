@@ -40,6 +40,15 @@ test('name, trackers and peers; what is of no use is left out, what is twice is 
   assert.equal(parsePeer('1.2.3.4'), undefined);
 });
 
+test('a link that was copied from the source of a page is whole', () => {
+  const link = `magnet:?xt=urn:btih:${HEX}&dn=A%26amp;B&tr=udp://t.example:1/a&x.pe=10.0.0.1:6881&ws=http://w.example/f`;
+  const expected = parseMagnet(link);
+  assert.equal(expected.name, 'A&amp;B', 'what is escaped belongs to the value');
+  assert.deepEqual(parseMagnet(link.replaceAll('&', '&amp;')), expected);
+  assert.deepEqual(parseMagnet(link.replaceAll('&', '&amp;amp;')), expected);
+  assert.equal(parseMagnet(`magnet:?dn=x&amp;xt=urn:btih:${HEX}`).infoHash, HEX);
+});
+
 test('a link that names no torrent says why', () => {
   const cases: [string, RegExp][] = [
     ['magnet:?', /xt=urn:btih is missing/],

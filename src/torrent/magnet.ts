@@ -27,7 +27,8 @@ export function parseMagnet(text: string): Magnet {
   const bare = infoHashOf(text);
   if (bare !== undefined) return { infoHash: bare, trackers: [], peers: [], webSeeds: [] };
   if (!/^magnet:\?/i.test(text)) throw new MagnetError('is neither a magnet link nor an infohash');
-  const fields = new URLSearchParams(text.slice('magnet:?'.length));
+  // Links copied from a page's source have `&amp;` where `&` is meant.
+  const fields = new URLSearchParams(text.slice('magnet:?'.length).replace(/&(?:amp;)+/gi, '&'));
   const name = fields
     .get('dn')
     ?.slice(0, LONGEST_NAME)
