@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeTorrent, wrapInfo } from '../../test/fixtures/torrents.ts';
-import { type Encodable, encode } from './bencode.ts';
+import { type Encodable, type EncodableFields, encode } from './bencode.ts';
 import { chooseFile } from './file-choice.ts';
 import { MetainfoError, parseInfo, parseTorrent } from './metainfo.ts';
 
@@ -89,7 +89,7 @@ test('a field that is wrong is named', () => {
     pieces: hashes(2),
     files: [file(fields)],
   });
-  const cases: [string, Record<string, Encodable>][] = [
+  const cases: [string, EncodableFields][] = [
     ['info.piece length', { ...good, 'piece length': 0 }],
     ['info.piece length', { ...good, 'piece length': 1, pieces: hashes(PIECE + 1) }],
     ['info.piece length', { ...good, 'piece length': -PIECE }],
@@ -105,10 +105,11 @@ test('a field that is wrong is named', () => {
     ['info.length', { ...good, length: [] }],
     ['info.pieces', { ...good, length: 2 ** 52 }],
     ['info.name', { ...good, name: 7 }],
-    ['info.name', { ...good, name: '' }],
+    ['info.name', { ...good, name: undefined }],
     ['info.name', { ...good, name: '..' }],
     ['info.name', { ...good, name: 'a\0b' }],
     ['info.name', { ...good, name: '../../etc/passwd' }],
+    ['info.name', { ...good, name: 'a/..' }],
     ['info.name', { ...good, name: 'n'.repeat(5_000) }],
     ['info.files', { ...many({}), files: [] }],
     ['info.files', { ...many({}), files: {} }],
@@ -118,7 +119,8 @@ test('a field that is wrong is named', () => {
     ['info.files[0].path', many({ path: [] })],
     ['info.files[0].path', many({ path: 'x' })],
     ['info.files[0].path', many({ path: ['..', 'x'] })],
-    ['info.files[0].path', many({ path: ['a', ''] })],
+    ['info.files[0].path', many({ path: ['a/../..', 'x'] })],
+    ['info.files[0].path', many({ path: ['a', 7] })],
     ['info.files[0].path', many({ path: ['/etc/passwd'] })],
     ['info.files[0].path', many({ path: ['a\0'] })],
     ['info.files[0].path', many({ path: Array.from({ length: 100 }, () => 'd') })],
@@ -158,6 +160,43 @@ test('names are only names: reserved ones, twice the same, other encodings, mark
   };
   const shown = parseTorrent(wrapInfo(info).bytes).metainfo.files.map(({ path }) => path.join('/'));
   assert.deepEqual(shown, ['CON', 'CON', 'a\\b', 'nul.mkv', 'exe\ufffdgpm.mkv', ' . ', '\u00e9.']);
+});
+
+test('names that lead nowhere are mended, not refused', () => {
+  const cases: [string, readonly string[], readonly string[]][] = [
+    ['a slash', ['AC/DC', '1/2 live.mkv'], ['AC_DC', '1_2 live.mkv']],
+    ['dots that are no folder', ['...', '..a/b..'], ['...', '..a_b..']],
+    ['empty parts', ['', 'a', '', 'b.mkv'], ['a', 'b.mkv']],
+    ['the folder itself', ['.', 'b.mkv', '.'], ['b.mkv']],
+    ['nothing at all', ['', '.'], ['Films']],
+  ];
+  for (const [what, path, shown] of cases) {
+    const info = { name: 'Films', 'piece length': PIECE, pieces: hashes(1), files: [{ length: 1, path }] };
+    assert.deepEqual(parseInfo(wrapInfo(info).info).files[0]?.path, shown, what);
+  }
+  for (const [name, shown] of [
+    ['AC/DC live.mkv', 'AC_DC live.mkv'],
+    ['', 'unnamed'],
+    ['.', 'unnamed'],
+  ] as const) {
+    const parsed = parseInfo(wrapInfo({ ...good, name }).info);
+    assert.deepEqual([parsed.name, parsed.files[0]?.path], [shown, [shown]]);
+  }
+});
+
+test('a symbolic link is an empty file, whatever length it names', () => {
+  const link = { attr: 'lx', path: ['link.mkv'], 'symlink path': ['film.mkv'] };
+  const files = [link, { ...link, length: 5_000 }, { length: 9, path: ['film.mkv'] }];
+  const parsed = parseInfo(wrapInfo({ name: 'x', 'piece length': PIECE, pieces: hashes(1), files }).info);
+  assert.deepEqual(
+    parsed.files.map(({ offset, length }) => [offset, length]),
+    [
+      [0, 0],
+      [0, 0],
+      [0, 9],
+    ],
+  );
+  assert.equal(chooseFile(parsed.files)?.index, 2);
 });
 
 test('thousands of files and of trackers', () => {

@@ -3,7 +3,7 @@
  * lies in numbered files (protocol.ts), so that no name from a torrent reaches the file system.
  */
 import { createHash } from 'node:crypto';
-import { type Bencoded, BencodeError, type Dictionary, decode, decodeFirst } from './bencode.ts';
+import { type Bencoded, BencodeError, bytesField, type Dictionary, decode, decodeFirst } from './bencode.ts';
 import type { InfoHash } from './protocol.ts';
 import { type Tracker, trackerOf } from './tracker-url.ts';
 import { MOST_WEB_SEEDS, webSeedOf } from './web-seed-url.ts';
@@ -12,7 +12,7 @@ import { MOST_WEB_SEEDS, webSeedOf } from './web-seed-url.ts';
 export interface TorrentFile {
   /** Position in the torrent's list, padding counted: what clients call `fileIdx`. */
   readonly index: number;
-  /** Folders and name, without the torrent's own name; of a torrent of one file, that name. Never a path to open. */
+  /** Folders and name, without the torrent's own name; of a torrent of one file, that name. Made fit to be shown, never empty, and never a path to open. */
   readonly path: readonly string[];
   readonly offset: number;
   readonly length: number;
@@ -61,6 +61,7 @@ const HASH_BYTES = 20;
 const MOST_FILES = 100_000;
 const MOST_PATH_PARTS = 64;
 const MOST_NAME_BYTES = 4_096;
+const UNNAMED = 'unnamed';
 /** No program makes smaller ones: a piece has its price. */
 const SMALLEST_PIECE = 1024;
 /** The largest in use are 64 MiB; a piece must fit into memory. */
@@ -117,8 +118,8 @@ export function parseInfo(bytes: Uint8Array): Metainfo {
   if (pieces.length === 0 || pieces.length % HASH_BYTES !== 0) {
     throw wrong('info.pieces', `has ${pieces.length} bytes, which is not a number of SHA-1 hashes`);
   }
-  const name = text(info.get('name.utf-8') ?? info.get('name'), 'info.name');
-  const files = info.has('files') ? filesOf(info.get('files')) : [onlyFile(info, name)];
+  const name = nameOf(info.get('name.utf-8') ?? info.get('name'), 'info.name') ?? UNNAMED;
+  const files = info.has('files') ? filesOf(info.get('files'), name) : [onlyFile(info, name)];
   const length = files.reduce((sum, file) => sum + file.length, 0);
   const pieceCount = pieces.length / HASH_BYTES;
   if (length === 0) throw wrong('info.length', 'is 0: there is nothing in this torrent');
@@ -137,17 +138,21 @@ function onlyFile(info: Dictionary, name: string): TorrentFile {
   return { index: 0, path: [name], offset: 0, length, isPadding: false };
 }
 
-function filesOf(list: Bencoded | undefined): TorrentFile[] {
+/** @param name the torrent's: of files that have none. */
+function filesOf(list: Bencoded | undefined, name: string): TorrentFile[] {
   if (!Array.isArray(list) || list.length === 0) throw wrong('info.files', 'is not a list of files');
   if (list.length > MOST_FILES) throw wrong('info.files', `names more than ${MOST_FILES} files`);
   let offset = 0;
   return (list as readonly Bencoded[]).map((entry, index) => {
     const field = `info.files[${index}]`;
     if (!(entry instanceof Map)) throw wrong(field, 'is not a dictionary');
-    const length = wholeNumber(entry.get('length'), `${field}.length`, 0);
-    const attributes = entry.get('attr');
-    const isPadding = attributes instanceof Uint8Array && attributes.includes(0x70); // p
-    const path = pathOf(entry.get('path.utf-8') ?? entry.get('path'), `${field}.path`);
+    const attributes = bytesField(entry, 'attr');
+    const isPadding = attributes?.includes(0x70) ?? false; // p
+    // A symbolic link (BEP 47) has no bytes in the torrent, whatever length it names.
+    const isLink = attributes?.includes(0x6c) ?? false; // l
+    const length = isLink ? 0 : wholeNumber(entry.get('length'), `${field}.length`, 0);
+    const shown = pathOf(entry.get('path.utf-8') ?? entry.get('path'), `${field}.path`);
+    const path = shown.length > 0 ? shown : [name];
     const file = { index, path, offset, length, isPadding };
     offset += length;
     if (!Number.isSafeInteger(offset)) throw wrong(`${field}.length`, 'makes the torrent larger than can be counted');
@@ -155,22 +160,28 @@ function filesOf(list: Bencoded | undefined): TorrentFile[] {
   });
 }
 
+/** Empty when none of its parts names anything. */
 function pathOf(list: Bencoded | undefined, field: string): string[] {
   if (!Array.isArray(list) || list.length === 0) throw wrong(field, 'is not a list of names');
   if (list.length > MOST_PATH_PARTS) throw wrong(field, `has more than ${MOST_PATH_PARTS} parts`);
-  return (list as readonly Bencoded[]).map((part) => text(part, field));
+  return (list as readonly Bencoded[]).map((part) => nameOf(part, field)).filter((part) => part !== undefined);
 }
 
-/** A name that is fit to be shown and to stand in a link. */
-function text(value: Bencoded | undefined, field: string): string {
+/**
+ * A name that is fit to be shown and to stand in a link; undefined: it says nothing (empty or "."). Mistakes of the program that made the torrent are mended as other
+ * clients do it; what nobody writes by mistake is refused.
+ */
+function nameOf(value: Bencoded | undefined, field: string): string | undefined {
   if (!(value instanceof Uint8Array)) throw wrong(field, 'is not a string');
-  if (value.length === 0) throw wrong(field, 'is empty');
   if (value.length > MOST_NAME_BYTES) throw wrong(field, `is longer than ${MOST_NAME_BYTES} bytes`);
   if (value.includes(0)) throw wrong(field, 'contains a NUL byte');
   const name = decodeName(value);
-  if (name === '.' || name === '..' || name.includes('/')) throw wrong(field, 'would lead out of its folder');
+  if (name === '' || name === '.') return undefined;
+  if (name.startsWith('/') || name.split('/').includes('..')) throw wrong(field, 'would lead out of its folder');
+  // A slash would be taken for a folder where the parts are shown as one path.
+  const part = name.replaceAll('/', '_');
   // Control characters and marks of direction could make a name look like another.
-  return name.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
+  return part.replace(/[\p{Cc}\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, '\ufffd');
 }
 
 /** UTF-8, as BEP 3 demands; what is not comes from times before, mostly Windows-1252. */
