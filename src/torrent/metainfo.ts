@@ -62,6 +62,11 @@ const MOST_FILES = 100_000;
 const MOST_PATH_PARTS = 64;
 const MOST_NAME_BYTES = 4_096;
 const UNNAMED = 'unnamed';
+/** From the root, or by ".." as any of its parts. */
+const LEADS_OUT = /^\/|(?:^|\/)\.\.(?:$|\/)/;
+/** Made once: making one costs as much as to decode a name, and a torrent may have hundreds of thousands. */
+const UTF_8 = new TextDecoder('utf-8', { fatal: true });
+const WINDOWS_1252 = new TextDecoder('windows-1252');
 /** No program makes smaller ones: a piece has its price. */
 const SMALLEST_PIECE = 1024;
 /** The largest in use are 64 MiB; a piece must fit into memory. */
@@ -74,7 +79,7 @@ export function parseTorrent(bytes: Uint8Array): TorrentDocument {
   return {
     infoHash: createHash('sha1').update(info).digest('hex'),
     info,
-    metainfo: parseInfo(info),
+    metainfo: metainfoOf(root.get('info')),
     trackers: trackersOf(root),
     webSeeds: webSeedsOf(root),
   };
@@ -102,7 +107,10 @@ function bencoded<T>(read: () => T, what: string): T {
 
 /** @param bytes an info dictionary. @throws MetainfoError. */
 export function parseInfo(bytes: Uint8Array): Metainfo {
-  const info = bencoded(() => decode(bytes), 'The field "info"');
+  return metainfoOf(bencoded(() => decode(bytes), 'The field "info"'));
+}
+
+function metainfoOf(info: Bencoded | undefined): Metainfo {
   if (!(info instanceof Map)) throw wrong('info', 'is not a dictionary');
   const pieces = info.get('pieces');
   if (pieces === undefined && (info.get('meta version') === 2 || info.has('file tree'))) {
@@ -177,7 +185,7 @@ function nameOf(value: Bencoded | undefined, field: string): string | undefined 
   if (value.includes(0)) throw wrong(field, 'contains a NUL byte');
   const name = decodeName(value);
   if (name === '' || name === '.') return undefined;
-  if (name.startsWith('/') || name.split('/').includes('..')) throw wrong(field, 'would lead out of its folder');
+  if (LEADS_OUT.test(name)) throw wrong(field, 'would lead out of its folder');
   // A slash would be taken for a folder where the parts are shown as one path.
   const part = name.replaceAll('/', '_');
   // Control characters and marks of direction could make a name look like another.
@@ -187,9 +195,9 @@ function nameOf(value: Bencoded | undefined, field: string): string | undefined 
 /** UTF-8, as BEP 3 demands; what is not comes from times before, mostly Windows-1252. */
 function decodeName(bytes: Uint8Array): string {
   try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    return UTF_8.decode(bytes);
   } catch {
-    return new TextDecoder('windows-1252').decode(bytes);
+    return WINDOWS_1252.decode(bytes);
   }
 }
 
