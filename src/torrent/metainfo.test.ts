@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { makeTorrent, wrapInfo } from '../../test/fixtures/torrents.ts';
 import { type Encodable, type EncodableFields, encode } from './bencode.ts';
+import { layoutOf } from './engine/layout.ts';
 import { chooseFile } from './file-choice.ts';
 import { MetainfoError, parseInfo, parseTorrent } from './metainfo.ts';
 
@@ -185,7 +186,9 @@ test('names that lead nowhere are mended, not refused', () => {
 test('a symbolic link is an empty file, whatever length it names', () => {
   const link = { attr: 'lx', path: ['link.mkv'], 'symlink path': ['film.mkv'] };
   const files = [link, { ...link, length: 5_000 }, { length: 9, path: ['film.mkv'] }];
-  const parsed = parseInfo(wrapInfo({ name: 'x', 'piece length': PIECE, pieces: hashes(1), files }).info);
+  const { info } = wrapInfo({ name: 'x', 'piece length': PIECE, pieces: hashes(1), files });
+  assert.equal(layoutOf(info).totalLength, 9, 'the engine says the same');
+  const parsed = parseInfo(info);
   assert.deepEqual(
     parsed.files.map(({ offset, length }) => [offset, length]),
     [

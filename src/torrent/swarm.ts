@@ -347,7 +347,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
       this.#options.discovery.add({
         infoHash: this.infoHash,
         trackers: this.#seed.trackers,
-        isPrivate: this.#seed.info !== undefined && parseInfo(this.#seed.info).isPrivate,
+        isPrivate: this.#info !== undefined && (this.content?.metainfo ?? parseInfo(this.#info)).isPrivate,
         progress: () => this.#progress(),
         isHungry: () => (this.#stats?.peers ?? 0) === 0,
       });

@@ -66,9 +66,10 @@ function extent(map: BencodedMap): { totalLength: number; padding: ByteRange[] }
   let totalLength = 0;
   for (const file of files) {
     if (!(file instanceof Map)) throw new Error('A file of the torrent is not a dictionary.');
-    const length = file.get('length');
-    if (typeof length !== 'number' || length < 0) throw new Error('"length" of a file of the torrent is not a size.');
     const attributes = file.get('attr');
+    // A symbolic link (BEP 47) has no bytes, whatever length it names; `metainfo.ts` says so, too.
+    const length = attributes instanceof Uint8Array && attributes.includes(0x6c) ? 0 : file.get('length');
+    if (typeof length !== 'number' || length < 0) throw new Error('"length" of a file of the torrent is not a size.');
     const start = totalLength;
     totalLength += length;
     if (!Number.isSafeInteger(totalLength)) throw new Error('The torrent is too large.');
