@@ -16,6 +16,27 @@ interface Entry {
   idle?: () => void;
 }
 
+interface Part {
+  readonly entry: Entry;
+  readonly chunk: number;
+  readonly into: Uint8Array;
+  readonly position: number;
+}
+
+/** Somebody has deleted the file, or made it shorter than what was verified: `torrent-failed`, unless it is fetched again. */
+export class ChunkLost extends AppError {
+  readonly chunk: number;
+
+  constructor(chunk: number, cause?: unknown) {
+    super('torrent-failed', UNREADABLE, { cause });
+    this.chunk = chunk;
+  }
+}
+
+const UNREADABLE = 'The torrent’s data on the disk cannot be read any more.';
+
+const unreadable = (cause: unknown): AppError => new AppError('torrent-failed', UNREADABLE, { cause });
+
 export class ChunkFiles implements AsyncDisposable {
   readonly #directory: string;
   readonly #chunkLength: number;
@@ -35,10 +56,10 @@ export class ChunkFiles implements AsyncDisposable {
 
   /**
    * Fills `into` with the bytes from `start`, all of which must be verified. All files that it needs are in use from the call on: none of them is deleted under it.
-   * @throws AppError `torrent-failed`.
+   * @throws AppError `torrent-failed`; of what is not there any more ChunkLost.
    */
   async read(into: Uint8Array, start: number): Promise<void> {
-    const parts: { entry: Entry; chunk: number; into: Uint8Array; position: number }[] = [];
+    const parts: Part[] = [];
     for (let done = 0; done < into.length; ) {
       const chunk = Math.floor((start + done) / this.#chunkLength);
       const position = start + done - chunk * this.#chunkLength;
@@ -49,10 +70,10 @@ export class ChunkFiles implements AsyncDisposable {
       done += length;
     }
     try {
-      for (const part of parts) await fill(await part.entry.handle, part.into, part.position);
+      for (const part of parts) await readPart(part);
     } catch (cause) {
       for (const { chunk, entry } of parts) if (this.#handles.get(chunk) === entry) this.#handles.delete(chunk);
-      throw new AppError('torrent-failed', 'The torrent’s data on the disk cannot be read any more.', { cause });
+      throw cause instanceof ChunkLost ? cause : unreadable(cause);
     } finally {
       for (const { chunk, entry } of parts) this.#leave(chunk, entry);
     }
@@ -110,10 +131,13 @@ export class ChunkFiles implements AsyncDisposable {
   }
 }
 
-async function fill(handle: FileHandle, into: Uint8Array, position: number): Promise<void> {
+async function readPart({ entry, chunk, into, position }: Part): Promise<void> {
+  const handle = await entry.handle.catch((error: NodeJS.ErrnoException) => {
+    throw error.code === 'ENOENT' ? new ChunkLost(chunk, error) : error;
+  });
   for (let filled = 0; filled < into.length; ) {
     const { bytesRead } = await handle.read(into, filled, into.length - filled, position + filled);
-    if (bytesRead === 0) throw new Error('a file is shorter than what was verified');
+    if (bytesRead === 0) throw new ChunkLost(chunk);
     filled += bytesRead;
   }
 }

@@ -3,8 +3,21 @@
  *
  * Invariant: `kept` is used by the one process that holds its lock; another one keeps nothing. Only run folders of this host whose process is gone are swept.
  */
-import { createHash } from 'node:crypto';
-import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, statfs, utimes, writeFile } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import {
+  link,
+  lstat,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  statfs,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { birthOf } from '../lib/other-process.ts';
@@ -75,9 +88,27 @@ export class TorrentFolder implements AsyncDisposable {
     const made = await this.#made?.catch(() => undefined);
     clearInterval(this.#touching);
     if (made === undefined) return;
-    const victim = made.keeps ? join(made.path, LOCK) : made.path;
-    await rm(victim, { recursive: true, force: true }).catch(() => {});
+    const path = join(made.path, LOCK);
+    if (!made.keeps) await rm(made.path, { recursive: true, force: true }).catch(() => {});
+    else if ((await textOf(path)) === ownLock) await rm(path, { force: true }).catch(() => {});
     inUse.delete(made.path);
+  }
+
+  /** Whether the folder of what is kept is ours from now on. */
+  async #take(kept: string): Promise<boolean> {
+    if (inUse.has(kept)) return false;
+    inUse.add(kept); // before anything is waited for: another service of this process would take its lock for a predecessor's
+    const isOurs = await lock(kept).catch((error: unknown) => {
+      inUse.delete(kept);
+      throw error;
+    });
+    if (!isOurs) inUse.delete(kept);
+    else this.#touching = setInterval(() => void this.#touch(join(kept, LOCK)), TOUCH_MS).unref();
+    return isOurs;
+  }
+
+  async #touch(lock: string): Promise<void> {
+    if (!(await touch(lock))) clearInterval(this.#touching);
   }
 
   #make(): Promise<{ readonly path: string; readonly keeps: boolean }> {
@@ -91,11 +122,7 @@ export class TorrentFolder implements AsyncDisposable {
   async #makeFolder(): Promise<{ readonly path: string; readonly keeps: boolean }> {
     await mkdir(this.#root, { recursive: true });
     const kept = join(this.#root, 'kept');
-    if (this.#wantsToKeep && (await lock(kept))) {
-      inUse.add(kept);
-      this.#touching = setInterval(() => touch(join(kept, LOCK)), TOUCH_MS).unref();
-      return { path: kept, keeps: true };
-    }
+    if (this.#wantsToKeep && (await this.#take(kept))) return { path: kept, keeps: true };
     // mkdtemp makes it accessible to this user only.
     const path = await mkdtemp(join(this.#root, `run-${HOST}-${process.pid}-`));
     inUse.add(path);
@@ -106,34 +133,55 @@ export class TorrentFolder implements AsyncDisposable {
 /** Folders of this process that are in use, by any service in it. */
 const inUse = new Set<string>();
 
-function touch(path: string): void {
+/** What our own locks say. */
+const ownLock = `${HOST} ${process.pid} ${birthOf(process.pid) ?? ''}\n`;
+
+const textOf = (path: string): Promise<string | undefined> => readFile(path, 'utf8').catch(() => undefined);
+
+/** @returns whether the lock is still ours: while we slept, another host may have taken it for that of a dead process. */
+async function touch(path: string): Promise<boolean> {
+  if ((await textOf(path)) !== ownLock) return false;
   const now = new Date();
-  utimes(path, now, now).catch(() => {}); // somebody has deleted it; the folder is in use all the same
+  await utimes(path, now, now).catch(() => {});
+  return true;
 }
 
 /** Whether the folder is ours now: nobody has a lock on it, or its holder is gone. */
 async function lock(folder: string): Promise<boolean> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
   const path = join(folder, LOCK);
-  const text = `${HOST} ${process.pid} ${birthOf(process.pid) ?? ''}\n`;
   for (let attempt = 0; attempt < 2; attempt++) {
     try {
-      await writeFile(path, text, { flag: 'wx' });
+      await writeFile(path, ownLock, { flag: 'wx' });
       return true;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    if (inUse.has(folder) || (await isHeld(path))) return false;
-    await rm(path, { force: true });
+    const text = await textOf(path);
+    if (text !== undefined && ((await isHeld(path, text)) || !(await remove(path, text)))) return false;
   }
   return false;
 }
 
+/** Removes a dead process's lock. @returns false when another process was faster, and it is that one's by now. */
+async function remove(path: string, text: string): Promise<boolean> {
+  const aside = `${path}-${process.pid}-${randomBytes(4).toString('hex')}`;
+  try {
+    await rename(path, aside);
+  } catch {
+    return true; // gone: whoever writes it first has it
+  }
+  const moved = await textOf(aside);
+  if (moved !== text) await link(aside, path).catch(() => {});
+  await rm(aside, { force: true });
+  return moved === text;
+}
+
 /** A lock of this host is its process's; that of another host, which shares the folder or was what this container had been before, whoever's who touches it. */
-async function isHeld(lock: string): Promise<boolean> {
-  const [host, pid, birth] = (await readFile(lock, 'utf8').catch(() => '')).trim().split(' ');
+async function isHeld(path: string, text: string): Promise<boolean> {
+  const [host, pid, birth] = text.trim().split(' ');
   if (host === HOST) return isAlive(Number(pid), birth);
-  const touched = await stat(lock).then(
+  const touched = await stat(path).then(
     ({ mtimeMs }) => mtimeMs,
     () => 0,
   );
@@ -143,7 +191,8 @@ async function isHeld(lock: string): Promise<boolean> {
 /** A process with our own number that is not us was a predecessor; one that began at another time, too, where that can be told. @param birth when it had begun. */
 function isAlive(pid: number, birth?: string): boolean {
   if (pid === process.pid || !(pid > 0)) return false;
-  if (birth !== undefined && birthOf(pid) !== birth) return false;
+  const now = birthOf(pid);
+  if (birth && now !== undefined && now !== birth) return false;
   try {
     process.kill(pid, 0);
     return true;

@@ -20,7 +20,7 @@ import { invalidTorrent, linkReports, noFile, noMetadata } from './failures.ts';
 import { chooseFile } from './file-choice.ts';
 import { type Metainfo, MetainfoError, parseInfo, type TorrentFile } from './metainfo.ts';
 import { allPieces, hasBit, PieceMap } from './piece-map.ts';
-import type { ByteRange, Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
+import type { Demand, InfoHash, PeerAddress, TorrentStats } from './protocol.ts';
 import { type SwarmStatus, swarmStatus } from './status.ts';
 import { Timeline } from './timeline.ts';
 import { type SourceHost, TorrentSource } from './torrent-source.ts';
@@ -300,14 +300,12 @@ export class Swarm implements SourceHost, AsyncDisposable {
   }
 
   /** @see SourceHost */
-  async lost(range: ByteRange): Promise<void> {
-    const { pieces, chunkLength } = this.#known();
+  async lost(chunk: number): Promise<void> {
     // Another read has found it out before.
-    if (!pieces.isComplete(range)) return;
-    const first = Math.floor(range.start / chunkLength);
-    const last = Math.floor((range.end - 1) / chunkLength);
-    this.#options.note({ infoHash: this.infoHash, ...range }, 'torrent data have been lost, and are fetched again');
-    await this.forget(Array.from({ length: last - first + 1 }, (_, n) => first + n));
+    if (this.#wants.isForgetting(chunk)) return;
+    this.#options.note({ infoHash: this.infoHash, chunk }, 'torrent data have been lost, and are fetched again');
+    // Without an engine the next one begins anew.
+    await this.forget([chunk]).catch(() => {});
   }
 
   /** Gives the disk space of chunks back; what a full disk refused is tried again. */
@@ -347,7 +345,7 @@ export class Swarm implements SourceHost, AsyncDisposable {
       this.#options.discovery.add({
         infoHash: this.infoHash,
         trackers: this.#seed.trackers,
-        isPrivate: this.#info !== undefined && (this.content?.metainfo ?? parseInfo(this.#info)).isPrivate,
+        isPrivate: (this.content?.metainfo ?? (this.#info && parseInfo(this.#info)))?.isPrivate ?? false,
         progress: () => this.#progress(),
         isHungry: () => (this.#stats?.peers ?? 0) === 0,
       });

@@ -7,7 +7,7 @@ import { AppError } from '../errors.ts';
 import { processPool } from '../lib/buffer-pool.ts';
 import { checkRange } from '../source/range.ts';
 import type { Source } from '../source/source.ts';
-import type { ChunkFiles } from './chunk-files.ts';
+import { type ChunkFiles, ChunkLost } from './chunk-files.ts';
 import type { TorrentFile } from './metainfo.ts';
 import type { PieceMap } from './piece-map.ts';
 import { type Playhead, Playheads } from './playheads.ts';
@@ -37,8 +37,8 @@ export interface SourceHost {
   /** Why nothing comes at the moment, if so. */
   readonly failure: AppError | undefined;
   readonly timeline: Timeline;
-  /** What was verified cannot be read any more: somebody else has been at the files. Resolves when it may be fetched again. */
-  lost(range: ByteRange): Promise<void>;
+  /** What was verified is not there any more: somebody else has been at the files. Resolves when it may be fetched again. */
+  lost(chunk: number): Promise<void>;
   /** What is wanted has changed. @param isUrgent false: nobody waits for what is new in it. */
   changed(isUrgent: boolean): void;
   closed(source: TorrentSource): void;
@@ -92,13 +92,14 @@ export class TorrentSource implements Source {
     const range = { start, end: this.file.offset + end };
     const head = this.#playheads.read({ start: offset, end }, this.#limits());
     if (offset > 0) this.#lookedFurther = true;
-    for (let wasLost = false; ; wasLost = true) {
+    for (const lost = new Set<number>(); ; ) {
       await this.#have({ range, head }, signal);
       try {
         return await this.#fetch(range, signal);
       } catch (error) {
-        if (wasLost || !(error instanceof AppError && error.code === 'torrent-failed')) throw error;
-        await this.#host.lost(range);
+        if (!(error instanceof ChunkLost) || lost.has(error.chunk)) throw error;
+        lost.add(error.chunk);
+        await this.#host.lost(error.chunk);
       }
     }
   }

@@ -11,6 +11,7 @@ import type { ChunkStore } from './chunk-store.ts';
 import { clock } from './clock.ts';
 import { RANK } from './lanes.ts';
 import type { Layout } from './layout.ts';
+import { Offers } from './offers.ts';
 import type { Peer, PeerPiece } from './peer.ts';
 import type { KnownPeer } from './peer-book.ts';
 import { Picker } from './picker.ts';
@@ -34,8 +35,6 @@ interface DownloadOwner {
 
 /** A request that a peer has passed over for so long is taken back. */
 const PASSED_OVER_SECONDS = 5;
-/** So many pieces that nobody wants are taken at once, while what a read waits for is not to be had. */
-const MOST_OFFERED = 4;
 /** Nobody has been asked for the rest of a piece for so long. */
 const STUCK_MS = 3000;
 /** With so many seconds of requests before it, what a reader waits for goes first. */
@@ -53,6 +52,7 @@ export class Download {
   readonly #pool: SlabPool;
   readonly #owner: DownloadOwner;
   readonly #trust: Trust;
+  readonly #offers: Offers;
   readonly #unpadded = new Set<number>();
   #demanded = false;
   /** Since the last demand, pieces in the making that nobody wants have not been thrown away. */
@@ -82,6 +82,9 @@ export class Download {
       restart: (piece) => this.#restart(piece),
       isOffered: (piece) => this.#isOfferedBy(({ isReserve }) => !isReserve, piece),
       isOfferedByUseful: (piece) => this.#isOfferedBy(({ useful }) => useful, piece),
+    });
+    this.#offers = new Offers(have, this.availability, this.picker, owner.peers, () => {
+      this.#unwanted = true;
     });
   }
 
@@ -184,15 +187,14 @@ export class Download {
   #adopt(piece: PeerPiece, block: number, peer: Peer): boolean {
     if (piece.isHere(block) || !piece.isOpen(block) || (piece.solo !== undefined && piece.solo !== peer)) return false;
     if (piece.needsSolo || peer.known.suspected) return false;
-    const other = piece.askedOf(block);
-    if (other !== undefined) {
-      const isComing = other.receiving === piece && other.receivingBlock === block;
-      if (isComing || piece.secondOf(block) !== undefined) return false;
+    const others = [piece.askedOf(block), piece.secondOf(block)].filter((other) => other !== undefined);
+    if (others.some((other) => other.receiving === piece && other.receivingBlock === block)) return false;
+    for (const other of others) {
       this.#unask(piece, block, other);
       other.cancel(this.picker.keyOf(piece.index, block), piece.index, block * BLOCK, piece.blockLength(block));
     }
     piece.ask(block, peer);
-    if (other !== undefined) this.fill(other);
+    for (const other of others) this.fill(other);
     return true;
   }
 
@@ -230,6 +232,7 @@ export class Download {
     if (piece.digest().equals(wanted)) {
       this.picker.finished(piece);
       this.picker.lanes.had(index);
+      this.#offers.had(index);
       this.have.set(index);
       this.verifiedBytes += piece.length;
       for (const known of piece.contributors()) known.useful = true;
@@ -360,7 +363,7 @@ export class Download {
     for (const peer of this.#owner.peers) this.#withdraw(peer, (key) => peer.isPassedOver(key, PASSED_OVER_SECONDS), 0);
     if (this.#demanded && !this.#paused)
       for (const piece of [...this.picker.making]) if (this.#isStuck(piece)) this.#restart(piece);
-    this.#takeOffers();
+    this.#offers.tick(this.#demanded);
     this.fillAll();
   }
 
@@ -393,40 +396,10 @@ export class Download {
     this.picker.lanes.rarityChanged();
   }
 
-  gained(piece: number): void {
+  gained(peer: Peer, piece: number): void {
     this.availability[piece]! += 1;
     this.picker.lanes.rarityChanged();
-    this.#takeOffers();
-  }
-
-  /**
-   * What a read waits for, nobody has. Then what can be had is taken, wanted or not: it is what we can give to those who may get the other, and a peer that shows a piece
-   * only when the one before has arrived (BEP 16) comes to it in the end.
-   */
-  #takeOffers(): void {
-    const { lanes } = this.picker;
-    const offered = this.#demanded && this.#isMissed() ? this.#offers() : [];
-    if (offered.length > 0 || lanes.byRank[RANK.offered]!.length > 0) lanes.offer(offered);
-  }
-
-  #isMissed(): boolean {
-    for (const { pieces } of this.picker.lanes.byRank[RANK.waiting]!)
-      for (const piece of pieces) if (!this.have.has(piece) && this.availability[piece] === 0) return true;
-    return false;
-  }
-
-  #offers(): number[] {
-    const offered = new Set<number>();
-    const { rankOf } = this.picker.lanes;
-    const isFree = (piece: number): boolean =>
-      !this.have.has(piece) && (rankOf[piece] === RANK.none || rankOf[piece] === RANK.offered);
-    for (const { index } of this.picker.making) if (isFree(index)) offered.add(index);
-    for (const peer of this.#owner.peers)
-      for (let piece = 0; peer.have !== undefined && piece < peer.have.size; piece += 1) {
-        if (offered.size >= MOST_OFFERED) return [...offered];
-        if (peer.have.has(piece) && isFree(piece) && peer.offers(piece)) offered.add(piece);
-      }
-    return [...offered];
+    this.#offers.shown(peer, piece);
   }
 
   /** A piece turned out to be on the disk. @returns false when it is had or being made anyway. */

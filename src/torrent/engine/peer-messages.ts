@@ -117,6 +117,7 @@ export class PeerMessages implements WireHandler {
 
   bitfield(bits: Uint8Array): void {
     this.#fieldAgain();
+    if (bits.some((byte) => byte !== 0)) this.#peer.toldField = true;
     if (this.#peer.have === undefined) this.#peer.earlyBits(bits);
     else this.#told(BitField.from(bits, this.#peer.have.size));
   }
@@ -124,6 +125,7 @@ export class PeerMessages implements WireHandler {
   haveAll(): void {
     this.#fieldAgain();
     this.#fastOnly();
+    this.#peer.toldField = true;
     if (this.#peer.have === undefined) {
       this.#peer.earlyAll();
       return;

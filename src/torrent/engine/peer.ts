@@ -74,6 +74,8 @@ export class Peer {
   /** What it has; undefined before the metadata is known. */
   have: BitField | undefined;
   readonly #early = { all: false, bits: undefined as Uint8Array | undefined, pieces: new Set<number>() };
+  /** It began by saying that it has something, not with nothing, as who shows one piece after the other does (BEP 16). */
+  toldField = false;
   /** Ids that the peer gave to extensions (BEP 10); 0: none. */
   metadataId = 0;
   pexId = 0;
@@ -204,6 +206,11 @@ export class Peer {
     const seconds = (clock.now - this.#probedAt) / 1000;
     this.#roundTrip = this.downloaded === 0 ? seconds : Math.min(this.#roundTrip, seconds);
     this.#probed = -1;
+  }
+
+  /** Whether it has left requests unanswered until they were cancelled, and nothing has come since. */
+  get owes(): boolean {
+    return this.#owed > 0;
   }
 
   get #owesFor(): number {

@@ -278,11 +278,14 @@ export class Picker {
 
   /** Two are asked for the block: one from whom it does not come gives way to a peer that sends. @returns whether one did. */
   #replaces(piece: PeerPiece, block: number, peer: Peer): boolean {
-    if (piece.secondOf(block) === peer || peer.downloaded === 0 || peer.isLate(0)) return false;
+    if (piece.secondOf(block) === peer || peer.downloaded === 0 || peer.owes || peer.isLate(0)) return false;
     const key = this.keyOf(piece.index, block);
     const soon = peer.queueSeconds * SOONER + LOST_SECONDS;
     for (const other of [piece.askedOf(block), piece.secondOf(block)]) {
       if (other === undefined) continue;
+      // Who has sent something gets the time for it: else those that all stand still for a moment would take it from each other.
+      const askedFor = (clock.now - (other.asked.get(key) ?? clock.now)) / 1000;
+      if (other.downloaded > 0 && askedFor < LOST_SECONDS) continue;
       const isLost = other.isLate(other.downloaded === 0 ? LATE_SECONDS : LOST_SECONDS);
       if (!isLost && other.secondsUntil(key) < soon && !other.isPassedOver(key, PASSED_OVER_SECONDS)) continue;
       this.#takeAway(piece, block, other);

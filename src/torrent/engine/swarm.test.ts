@@ -1,7 +1,7 @@
 /** A torrent's state under hostile messages: they are used or end the connection, and nothing else happens. */
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -264,5 +264,24 @@ test('what a peer neither sent nor rejected when it choked us is asked for again
   tell(MESSAGE.choke);
   tell(MESSAGE.unchoke);
   assert.equal(await asked(), 2);
+  await swarm.close();
+});
+
+test('what is in it can be told again when the disk refused at first', async () => {
+  const events: string[] = [];
+  const owner = { ...ownerOf([], new SlabPool(1024 * 1024)), tell: ({ type }: EngineEvent) => void events.push(type) };
+  const blocked = join(folder, 'a file');
+  await writeFile(blocked, '');
+  const torrent = { infoHash: infoHash.toString('hex'), directory: join(blocked, 'x'), keep: false, peers: [] };
+  const swarm = new Swarm({ ...torrent, peersFrom: 'public' }, owner);
+  await swarm.open();
+  const until = async (type: string): Promise<void> => {
+    while (events.at(-1) !== type) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+  swarm.inform(info);
+  await until('fault');
+  await rm(blocked);
+  swarm.inform(info);
+  await until('metadata');
   await swarm.close();
 });

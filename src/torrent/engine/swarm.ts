@@ -94,7 +94,11 @@ export class Swarm implements PeerOwner {
   }
 
   #start(info: Uint8Array): Promise<void> {
-    this.#starting ??= this.#adopt(info);
+    this.#starting ??= this.#adopt(info).catch((error: unknown) => {
+      // The disk may be better the next time that somebody tells.
+      this.#starting = undefined;
+      throw error;
+    });
     return this.#starting;
   }
 
@@ -264,7 +268,7 @@ export class Swarm implements PeerOwner {
   }
 
   gained(peer: Peer, piece: number): void {
-    this.#work?.download.gained(piece);
+    this.#work?.download.gained(peer, piece);
     this.#interest(peer);
     if (this.#work?.have.has(piece) === false) this.#work.download.fill(peer);
     if (peer.seed) this.#leaveSeed(peer);

@@ -163,6 +163,8 @@ export class Work {
     this.#verified = this.#verified.filter((piece) => !gone.has(piece));
     this.#owner.gaveUp(lost);
     for (const chunk of valid) await this.#store.forget(chunk);
+    // Somebody may have deleted it all.
+    await this.#store.prepare().catch(() => {}); // writing tells
     // There may be room again; if there is not, that is told anew.
     this.#recover();
     this.download.resume();
