@@ -9,49 +9,63 @@ import type { Discovery } from './discovery/discovery.ts';
 import { chunkFile } from './engine/chunks.ts';
 import type { Engine } from './engine/engine.ts';
 import type { PeerAddress } from './protocol.ts';
-import { Swarm } from './swarm.ts';
+import { Swarm, type TorrentSeed } from './swarm.ts';
+
+interface Told {
+  readonly seed?: TorrentSeed;
+  readonly announced?: (torrent: { readonly isPrivate: boolean }) => void;
+  readonly added?: (swarm: Swarm) => void;
+}
 
 const folder = await mkdtemp(join(tmpdir(), 'raffi-swarm-'));
 after(() => rm(folder, { recursive: true }));
 
 const content = Buffer.from('the bytes of a film');
 const torrent = makeTorrent({ name: 'film.mkv', pieceLength: 16_384, files: [{ content }] });
+/** What a magnet link tells. */
+const link = ({ infoHash }: { infoHash: string }): TorrentSeed => ({ infoHash, trackers: [], peers: [], webSeeds: [] });
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 const nothing = async (): Promise<void> => {};
 
-/** A swarm whose predecessor is still being removed, until `begin`; `named` are the peers that the engine hears of later. */
-function waiting(): { swarm: Swarm; begin: () => void; named: PeerAddress[] } & AsyncDisposable {
+/**
+ * A swarm whose predecessor is still being removed, until `begin`; `named` are the peers that the engine hears of later.
+ * @param seed a torrent that the link tells all of, unless told; `announced` is what discovery is told of it, `added` is called when the engine is
+ */
+function waiting({
+  seed = { ...link(torrent), info: torrent.info },
+  announced = () => {},
+  added = () => {},
+}: Told = {}): { swarm: Swarm; begin: () => void; named: PeerAddress[] } & AsyncDisposable {
   const named: PeerAddress[] = [];
   const engine = Promise.withResolvers<Engine>();
-  const swarm = new Swarm(
-    { infoHash: torrent.infoHash, trackers: [], peers: [], webSeeds: [], info: torrent.info },
-    {
-      engine: () => engine.promise,
-      discovery: {
-        add() {},
-        addTrackers() {},
-        remove: nothing,
-        reports: () => [],
-        hurry() {},
-      } as unknown as Discovery,
-      linksFrom: 'loopback',
-      guard: anyAddress,
-      directory: async () => folder,
-      keeps: async () => false,
-      metadataMs: 60_000,
-      mostAhead: () => 1_000_000,
-      mayFillUp: () => false,
-      grown() {},
-      makesRoom: () => false,
-      closed() {},
-      note() {},
-    },
-  );
+  const swarm = new Swarm(seed, {
+    engine: () => engine.promise,
+    discovery: {
+      add: announced,
+      makePrivate: nothing,
+      addTrackers() {},
+      remove: nothing,
+      reports: () => [],
+      hurry() {},
+    } as unknown as Discovery,
+    linksFrom: 'loopback',
+    guard: anyAddress,
+    directory: async () => folder,
+    keeps: async () => false,
+    metadataMs: 60_000,
+    mostAhead: () => 1_000_000,
+    mayFillUp: () => false,
+    grown() {},
+    makesRoom: () => false,
+    closed() {},
+    note() {},
+  });
   const begin = (): void =>
     engine.resolve({
-      add: nothing,
+      add: async () => added(swarm),
       remove: nothing,
       demand() {},
+      inform() {},
       addPeers: (_infoHash: string, peers: readonly PeerAddress[]) => named.push(...peers),
     } as unknown as Engine);
   const dispose = (): Promise<void> => {
@@ -89,8 +103,32 @@ test('peers that a second link names are told to the engine also when it does no
   await using waited = waiting();
   const { swarm, begin, named } = waited;
   const peer = { host: '127.0.0.1', port: 7777 };
-  swarm.join({ infoHash: torrent.infoHash, trackers: [], peers: [peer], webSeeds: [] });
+  swarm.join({ ...link(torrent), peers: [peer] });
   begin();
   await turn();
   assert.deepEqual(named, [peer]);
 });
+
+for (const [title, isJoined] of [
+  ['named by a .torrent file while a magnet link is being started', true],
+  ['kept from an earlier run', false],
+] as const)
+  test(`a private torrent is told to its trackers only: ${title}`, async () => {
+    const hidden = makeTorrent({ name: 'film.mkv', pieceLength: 16_384, files: [{ content }], isPrivate: true });
+    const asked: boolean[] = [];
+    await using waited = waiting({
+      seed: link(hidden),
+      announced: ({ isPrivate }) => asked.push(isPrivate),
+      added: (swarm) => {
+        const sizes = { pieceLength: 16_384, totalLength: content.length, chunkLength: 16_384 };
+        const { info, infoHash } = hidden;
+        swarm.event({ type: 'metadata', infoHash, info, ...sizes, have: Uint8Array.of(0) });
+      },
+    });
+    await turn();
+    if (isJoined) waited.swarm.join({ ...link(hidden), info: hidden.info });
+    waited.begin();
+    await turn();
+    await turn();
+    assert.deepEqual(asked, [true]);
+  });
